@@ -1,0 +1,62 @@
+"""Which API keys this node serves, in which versions, and by whom: the single source of the ApiVersions answer,
+of the dispatch table and of the README's table.
+
+Invariant: what is advertised is served, and nothing else is dispatched. The one exception is Produce, whose
+advertised minimum is 0 although versions 0 to 2 are refused (KAFKA-18659: older librdkafka silently stops
+compressing otherwise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+from odradek.node.app.context import RequestContext
+from odradek.node.runtime.deferred import Deferred
+from odradek.proto.kafka import api
+from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.schema import Message
+
+Answer = Message | Deferred[Message] | Awaitable[Message] | None
+"""A response now, a response later without a task, a coroutine (one task), or no response at all (acks=0)."""
+
+Call = Callable[[RequestContext, Any, int], Any]
+"""`call(context, request, version)` returns an `Answer`; the request is an instance of the key's request class."""
+
+
+class Route(NamedTuple):
+    key: ApiKey
+    min_version: int
+    max_version: int
+    call: Call
+
+
+class Registry:
+    """Routes by API key; request classes are imported when their key is first asked for."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: dict[int, Route] = {}
+        self._classes: dict[int, type[Message]] = {}
+        for route in routes:
+            assert route.key not in self._routes, f"two handlers for {route.key.name}"
+            self._routes[int(route.key)] = route
+
+    def route(self, key: int) -> Route | None:
+        return self._routes.get(key)
+
+    def request_class(self, key: int) -> type[Message]:
+        cls = self._classes.get(key)
+        if cls is None:
+            cls = self._classes[key] = api.request_class(ApiKey(key))
+        return cls
+
+    def advertised(self) -> list[tuple[int, int, int]]:
+        """`(api key, min version, max version)` in key order, as ApiVersions lists them."""
+        return [
+            (key, 0 if route.key is ApiKey.PRODUCE else route.min_version, route.max_version)
+            for key, route in sorted(self._routes.items())
+        ]
+
+
+class CloseConnection(Exception):
+    """A handler's verdict that the protocol leaves no other answer (a failed acks=0 produce): close, no reply."""
