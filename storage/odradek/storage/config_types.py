@@ -1,0 +1,192 @@
+"""The values a configuration can have: types, what is allowed, and how text becomes a value.
+
+Decides: how one configured text is read (numbers as Java reads them, booleans, comma lists) and whether it is
+allowed; how a value is written back. Does not decide which names exist: the topic table is in `log_config`,
+the broker table in `odradek.node.config`.
+
+A table is rows of plain strings, so importing one costs nothing; a `ConfigDefinition` is made when it is first
+asked for. The allowed values are written in a small notation:
+
+    ""            anything of the type
+    ">=1"         at least 1
+    "1..9"        between 1 and 9, both included
+    "-1 1..9"     -1, or between 1 and 9
+    "a|b|c"       one of these words (for a list: each element)
+    "i:a|b"       the same, in any case
+    "nonempty"    text or list that is not empty
+    "replicas"    "*", or a list of partition:broker pairs
+
+Source: the behaviour of Kafka's ConfigDef, observed.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+ConfigValue = bool | int | float | str | tuple[str, ...] | None
+
+INT32_MAX: Final = 2**31 - 1
+INT64_MAX: Final = 2**63 - 1
+
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?", re.ASCII)
+_REPLICA: Final = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
+_BITS: Final = {"short": 16, "int": 32, "long": 64}
+
+
+class ConfigType(IntEnum):
+    """Types with the numbers that DescribeConfigs uses for them."""
+
+    BOOLEAN = 1
+    STRING = 2
+    INT = 3
+    SHORT = 4
+    LONG = 5
+    DOUBLE = 6
+    LIST = 7
+    CLASS = 8
+    PASSWORD = 9
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the text is a sentence for the operator."""
+
+
+class InvalidValueError(ConfigError):
+    """One value that is not allowed: `name`, `value` as given (a password hidden), `allowed` in words."""
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        self.name = name
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"{name}={value} is not valid: {allowed}")
+
+
+class ConfigDefinition(NamedTuple):
+    """One known name. `default` is text as it would stand in a file, None where there is no value."""
+
+    name: str
+    type: ConfigType
+    default: str | None
+    allowed: str
+    synonyms: tuple[str, ...] = ()
+    documentation: str = ""
+
+    def parse(self, text: str) -> ConfigValue:
+        """The value of `text`. Raises `InvalidValueError`."""
+        text = text.strip()
+        value = _read(self.type, text)
+        if value is None or not _is_allowed(self.allowed, value):
+            shown = "(hidden)" if self.type is ConfigType.PASSWORD else text
+            raise InvalidValueError(self.name, shown, describe_allowed(self.type, self.allowed))
+        return value
+
+    @property
+    def default_value(self) -> ConfigValue:
+        """The default as a value, None where there is none."""
+        return None if self.default is None else _read(self.type, self.default)
+
+
+def format_value(value: ConfigValue) -> str | None:
+    """The text of a value, such that parsing it gives the value again."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """The elements of a comma list, trimmed; an empty text has none."""
+    text = text.strip()
+    return tuple(element.strip() for element in text.split(",")) if text else ()
+
+
+def describe_allowed(kind: ConfigType, allowed: str) -> str:
+    """What is allowed, in words: the end of an error message."""
+    noun = _NOUNS[kind]
+    if allowed == "":
+        return f"expected {noun}"
+    if allowed == "nonempty":
+        return f"expected {noun} that is not empty"
+    if allowed == "replicas":
+        return "expected * or a list of partition:broker pairs such as 0:1,1:2"
+    if "|" in allowed:
+        words = ", ".join(allowed.removeprefix("i:").split("|"))
+        return f"expected {'a list of' if kind is ConfigType.LIST else 'one of'} {words}"
+    parts = []
+    for alternative in allowed.split():
+        if alternative.startswith(">="):
+            parts.append(f"at least {alternative[2:]}")
+        elif ".." in alternative:
+            low, high = alternative.split("..")
+            parts.append(f"from {low} to {high}")
+        else:
+            parts.append(alternative)
+    return f"expected {noun}, {' or '.join(parts)}"
+
+
+_NOUNS: Final = {
+    ConfigType.BOOLEAN: "true or false",
+    ConfigType.STRING: "text",
+    ConfigType.INT: "a whole number of 32 bits",
+    ConfigType.SHORT: "a whole number of 16 bits",
+    ConfigType.LONG: "a whole number of 64 bits",
+    ConfigType.DOUBLE: "a number",
+    ConfigType.LIST: "a comma-separated list without empty elements",
+    ConfigType.CLASS: "a class name",
+    ConfigType.PASSWORD: "text",
+}
+
+
+def _read(kind: ConfigType, text: str) -> ConfigValue:
+    """The value, or None where the text is not of the type."""
+    if kind is ConfigType.BOOLEAN:
+        return {"true": True, "false": False}.get(text.lower())
+    if kind in (ConfigType.INT, ConfigType.SHORT, ConfigType.LONG):
+        bits = _BITS[kind.name.lower()]
+        # The length first: Python refuses to convert thousands of digits, with an error of its own.
+        if len(text) > 40 or not _WHOLE_NUMBER.fullmatch(text):
+            return None
+        number = int(text)
+        return number if -(1 << bits - 1) <= number < 1 << bits - 1 else None
+    if kind is ConfigType.DOUBLE:
+        return float(text.rstrip("fFdD")) if _DECIMAL.fullmatch(text) else None
+    if kind is ConfigType.LIST:
+        elements = split_list(text)
+        return elements if all(elements) else None
+    return text
+
+
+def _is_allowed(allowed: str, value: ConfigValue) -> bool:
+    if allowed == "":
+        return True
+    if allowed == "nonempty":
+        return bool(value)
+    if isinstance(value, tuple):
+        if allowed == "replicas":
+            return value == ("*",) or all(_REPLICA.fullmatch(element) for element in value)
+        return all(_is_word(allowed, element) for element in value)
+    if isinstance(value, str):
+        return _is_word(allowed, value)
+    assert isinstance(value, int | float), (allowed, value)
+    return any(_in_range(alternative, value) for alternative in allowed.split())
+
+
+def _is_word(allowed: str, word: str) -> bool:
+    if allowed.startswith("i:"):
+        return word.upper() in allowed[2:].upper().split("|")
+    return word in allowed.split("|")
+
+
+def _in_range(alternative: str, value: float) -> bool:
+    if alternative.startswith(">="):
+        return value >= float(alternative[2:])
+    if ".." in alternative:
+        low, high = alternative.split("..")
+        return float(low) <= value <= float(high)
+    return value == float(alternative)
