@@ -4,8 +4,8 @@ Decides: how one configured text is read (numbers as Java reads them, booleans, 
 allowed; how a value is written back. Does not decide which names exist: the topic table is in `log_config`,
 the broker table in `odradek.node.config`.
 
-A table is rows of plain strings, so importing one costs nothing; a `ConfigDefinition` is made when it is first
-asked for. The allowed values are written in a small notation:
+A table is rows of plain strings, so importing one costs nothing; a `ConfigDefinition` is made when it is
+first asked for. The allowed values are written in a small notation:
 
     ""            anything of the type
     ">=1"         at least 1
@@ -27,7 +27,6 @@ from typing import Final, NamedTuple
 
 ConfigValue = bool | int | float | str | tuple[str, ...] | None
 
-INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
 
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)

@@ -7,8 +7,8 @@ them.
 Differences from Kafka, on purpose: `flush.messages` defaults to 1, because an acknowledged record is on disk
 here unless somebody asks for less; a number that is not a number (NaN) is refused.
 
-`LogConfig` itself checks nothing, so that a test can have segments of a few bytes; `parse_topic_configs` checks
-everything.
+`LogConfig` itself checks nothing, so that a test can have segments of a few bytes; `parse_topic_configs`
+checks everything.
 Source: Kafka 4.3.1, definitions of LogConfig and ServerTopicConfigSynonyms, dumped.
 """
 
@@ -47,7 +47,7 @@ _TOPIC_CONFIGS: Final[tuple[tuple[str, str, str | None, str, str, str], ...]] = 
     ("file.delete.delay.ms", "LONG", "60000", ">=0", "log.segment.delete.delay.ms",
      "How long a dropped file keeps its place on disk, so that reads in progress can finish."),
     ("flush.messages", "LONG", "1", ">=1", "log.flush.interval.messages",
-     "Records after which the log is synced; 1 syncs before every acknowledgement, one sync for many appends."),
+     "Records after which the log is synced; 1 syncs before every acknowledgement, many appends at once."),
     ("flush.ms", "LONG", str(INT64_MAX), ">=0", "log.flush.interval.ms log.flush.scheduler.interval.ms",
      "Longest time that an appended record stays unsynced."),
     ("follower.replication.throttled.replicas", "LIST", "", "replicas", "",
