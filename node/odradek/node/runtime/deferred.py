@@ -19,11 +19,12 @@ _PENDING = object()
 class Deferred(Generic[T]):
     """Resolved at most once; at most one callback, called on the loop, at once when already resolved."""
 
-    __slots__ = ("_callback", "_value")
+    __slots__ = ("_callback", "_on_abandon", "_value")
 
-    def __init__(self) -> None:
+    def __init__(self, on_abandon: Callable[[], None] | None = None) -> None:
         self._value: object = _PENDING
         self._callback: Callable[[T], None] | None = None
+        self._on_abandon = on_abandon
 
     @classmethod
     def resolved(cls, value: T) -> Deferred[T]:
@@ -34,6 +35,17 @@ class Deferred(Generic[T]):
     @property
     def done(self) -> bool:
         return self._value is not _PENDING
+
+    @property
+    def value(self) -> T:
+        assert self._value is not _PENDING, "not resolved yet"
+        return cast(T, self._value)
+
+    def abandon(self) -> None:
+        """The consumer is gone (its connection broke): whoever parked this may forget it."""
+        self._callback = None
+        if self._on_abandon is not None and self._value is _PENDING:
+            self._on_abandon()
 
     def resolve(self, value: T) -> None:
         assert self._value is _PENDING, f"resolved twice: first {self._value!r}, then {value!r}"
@@ -52,7 +64,7 @@ class Deferred(Generic[T]):
 
     def map(self, function: Callable[[T], U]) -> Deferred[U]:
         """A Deferred of `function(value)`."""
-        mapped: Deferred[U] = Deferred()
+        mapped: Deferred[U] = Deferred(self.abandon)
         self.then(lambda value: mapped.resolve(function(value)))
         return mapped
 
