@@ -1,0 +1,271 @@
+"""The records inside a batch: decode, encode, and check them one by one.
+
+Decides: the layout of magic-2 records (KIP-98). Does not decide: anything about the batch around them; that
+is `record_batch`.
+
+Everything that costs time per record is here and only here: plain loops over `bytes` with typed locals, so
+that mypyc can compile this one file. The pure Python file is the fall-back and behaves the same; `COMPILED`
+says which of the two runs, because callers (`storage.batch_validator`) pick how much of a batch they look
+at by it.
+
+Bounds: no length is believed before it is compared with the bytes that remain, varints are at most 5 bytes
+and varlongs at most 10, and a header count is at most half of the bytes that remain (a header takes 2 bytes
+or more). Nothing is allocated from a declared count.
+
+A record: length varint | attributes i8 | timestamp delta varlong | offset delta varint | key length varint,
+key | value length varint, value | header count varint | (key length varint, key, value length varint,
+value)*. All varints are zigzag; length -1 is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+COMPILED: Final = not __file__.endswith(".py")
+
+MIN_RECORD_SIZE: Final = 7
+"""Bytes of the smallest record: one byte for its length and six for its fields."""
+
+MAX_INT32: Final = 0x7FFFFFFF
+MIN_INT32: Final = -0x80000000
+
+Header = tuple[str, bytes | None]
+
+
+class RecordError(ValueError):
+    """The records area is malformed: a length leads out of it, or the fields do not fill a record."""
+
+
+class Record(NamedTuple):
+    """One record as consumers see it. `offset` is absolute, `timestamp` is in ms (-1: none)."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+
+
+class Outline(NamedTuple):
+    """What validation needs to know of one record."""
+
+    offset_delta: int
+    timestamp_delta: int
+    has_key: bool
+
+
+def read_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
+    """The zigzag int32 at `pos` and the position after it. RecordError when it runs past `end` or 5 bytes."""
+    if pos < end:
+        byte = data[pos]
+        if byte < 0x80:
+            return (byte >> 1) ^ -(byte & 1), pos + 1
+    return _read_long_form(data, pos, end, 5)
+
+
+def read_varlong(data: bytes, pos: int, end: int) -> tuple[int, int]:
+    """The zigzag int64 at `pos` and the position after it.
+
+    RecordError when it runs past `end` or 10 bytes.
+    """
+    if pos < end:
+        byte = data[pos]
+        if byte < 0x80:
+            return (byte >> 1) ^ -(byte & 1), pos + 1
+    return _read_long_form(data, pos, end, 10)
+
+
+def _read_long_form(data: bytes, pos: int, end: int, most: int) -> tuple[int, int]:
+    raw = 0
+    shift = 0
+    for i in range(pos, min(end, pos + most)):
+        byte = data[i]
+        raw |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if raw >> (32 if most == 5 else 64):
+                raise RecordError(f"varint at {pos} does not fit its type")
+            return (raw >> 1) ^ -(raw & 1), i + 1
+        shift += 7
+    raise RecordError(f"varint at {pos} is cut off or longer than {most} bytes")
+
+
+def append_varint(out: bytearray, value: int) -> None:
+    """Append `value` as zigzag varint (int32 or int64: the encoding is the same)."""
+    raw = (value << 1) ^ (value >> 63)
+    while raw > 0x7F:
+        out.append((raw & 0x7F) | 0x80)
+        raw >>= 7
+    out.append(raw)
+
+
+def _read_bytes(data: bytes, pos: int, end: int) -> tuple[bytes | None, int]:
+    length, pos = read_varint(data, pos, end)
+    if length < 0:
+        if length != -1:
+            raise RecordError(f"length {length} before {pos}")
+        return None, pos
+    if length > end - pos:
+        raise RecordError(f"length {length} before {pos} with {end - pos} bytes left")
+    return data[pos : pos + length], pos + length
+
+
+def _read_headers(data: bytes, pos: int, end: int) -> tuple[Sequence[Header], int]:
+    count, pos = read_varint(data, pos, end)
+    if count == 0:
+        return (), pos
+    if count < 0 or count > (end - pos) // 2:
+        raise RecordError(f"header count {count} before {pos} with {end - pos} bytes left")
+    headers: list[Header] = []
+    for _ in range(count):
+        key, pos = _read_bytes(data, pos, end)
+        if key is None:
+            raise RecordError(f"null header key before {pos}")
+        value, pos = _read_bytes(data, pos, end)
+        try:
+            headers.append((key.decode(), value))
+        except UnicodeDecodeError as error:
+            raise RecordError(f"header key before {pos} is not UTF-8") from error
+    return headers, pos
+
+
+def _record_bounds(data: bytes, pos: int, end: int) -> tuple[int, int]:
+    """Position after the length field at `pos`, and the end of that record."""
+    length, start = read_varint(data, pos, end)
+    if length < MIN_RECORD_SIZE - 1 or length > end - start:
+        raise RecordError(f"record length {length} at {pos} with {end - start} bytes left")
+    return start, start + length
+
+
+def read_record(
+    data: bytes, pos: int, base_offset: int, base_timestamp: int, fixed_timestamp: int | None
+) -> tuple[Record, int]:
+    """The record at `pos` and the position after it.
+
+    `fixed_timestamp`, when given, is the timestamp of every record of the batch (LogAppendTime). RecordError.
+    """
+    pos, stop = _record_bounds(data, pos, len(data))
+    timestamp, at = read_varlong(data, pos + 1, stop)
+    offset, at = read_varint(data, at, stop)
+    key, at = _read_bytes(data, at, stop)
+    value, at = _read_bytes(data, at, stop)
+    headers, at = _read_headers(data, at, stop)
+    if at != stop:
+        raise RecordError(f"record at {pos} has {stop - at} bytes left over")
+    timestamp = base_timestamp + timestamp if fixed_timestamp is None else fixed_timestamp
+    return Record(base_offset + offset, timestamp, key, value, headers), stop
+
+
+def read_records(
+    data: bytes, count: int, base_offset: int, base_timestamp: int, fixed_timestamp: int | None = None
+) -> list[Record]:
+    """All `count` records of an uncompressed records area, which they must fill exactly. RecordError."""
+    records: list[Record] = []
+    pos = 0
+    for _ in range(count):
+        record, pos = read_record(data, pos, base_offset, base_timestamp, fixed_timestamp)
+        records.append(record)
+    if pos != len(data):
+        raise RecordError(f"{len(data) - pos} bytes after the last of {count} records")
+    return records
+
+
+def skip_records(data: bytes, pos: int, count: int) -> int:
+    """Follow `count` record lengths from `pos`; the position after them. RecordError when one leads astray.
+
+    The cheapest look at a records area: the lengths chain, what is inside the records is not read.
+    """
+    end = len(data)
+    for _ in range(count):
+        if pos >= end:
+            raise RecordError(f"records end at {pos}, before the declared count")
+        low = data[pos]
+        if low < 0x80:
+            start = pos + 1
+            length = (low >> 1) ^ -(low & 1)
+        elif pos + 1 < end and data[pos + 1] < 0x80:
+            start = pos + 2
+            raw = (low & 0x7F) | (data[pos + 1] << 7)
+            length = (raw >> 1) ^ -(raw & 1)
+        else:
+            length, start = read_varint(data, pos, end)
+        if length < 6 or length > end - start:
+            raise RecordError(f"record length {length} at {pos} with {end - start} bytes left")
+        pos = start + length
+    return pos
+
+
+def _skip_bytes(data: bytes, pos: int, end: int) -> int:
+    length, pos = read_varint(data, pos, end)
+    if length < -1 or length > end - pos:
+        raise RecordError(f"length {length} before {pos} with {end - pos} bytes left")
+    return pos + length if length > 0 else pos
+
+
+def read_outline(data: bytes, pos: int) -> tuple[Outline, int]:
+    """Check every field of the record at `pos` without keeping any; its outline and the position after it."""
+    start, stop = _record_bounds(data, pos, len(data))
+    timestamp_delta, at = read_varlong(data, start + 1, stop)
+    offset_delta, at = read_varint(data, at, stop)
+    key_length, at = read_varint(data, at, stop)
+    if key_length < -1 or key_length > stop - at:
+        raise RecordError(f"key length {key_length} before {at} with {stop - at} bytes left")
+    if key_length > 0:
+        at += key_length
+    at = _skip_bytes(data, at, stop)
+    count, at = read_varint(data, at, stop)
+    if count:
+        if count < 0 or count > (stop - at) // 2:
+            raise RecordError(f"header count {count} before {at} with {stop - at} bytes left")
+        for _ in range(count):
+            header_key_at = at
+            at = _skip_bytes(data, at, stop)
+            if data[header_key_at] == 1:  # zigzag -1: a header key may not be null
+                raise RecordError(f"null header key at {header_key_at}")
+            at = _skip_bytes(data, at, stop)
+    if at != stop:
+        raise RecordError(f"record at {pos} has {stop - at} bytes left over")
+    return Outline(offset_delta, timestamp_delta, key_length >= 0), stop
+
+
+def read_outlines(data: bytes, count: int) -> list[Outline]:
+    """Outlines of all `count` records, which must fill `data` exactly. RecordError."""
+    outlines: list[Outline] = []
+    pos = 0
+    for _ in range(count):
+        outline, pos = read_outline(data, pos)
+        outlines.append(outline)
+    if pos != len(data):
+        raise RecordError(f"{len(data) - pos} bytes after the last of {count} records")
+    return outlines
+
+
+def _append_bytes(out: bytearray, value: bytes | None) -> None:
+    if value is None:
+        out.append(1)
+    else:
+        append_varint(out, len(value))
+        out += value
+
+
+def append_record(out: bytearray, record: Record, offset_delta: int, timestamp_delta: int) -> None:
+    """Append the wire form of `record` with the given deltas to `out`."""
+    body = bytearray(1)
+    append_varint(body, timestamp_delta)
+    append_varint(body, offset_delta)
+    _append_bytes(body, record.key)
+    _append_bytes(body, record.value)
+    append_varint(body, len(record.headers))
+    for key, value in record.headers:
+        _append_bytes(body, key.encode())
+        _append_bytes(body, value)
+    append_varint(out, len(body))
+    out += body
+
+
+def encode_records(records: Iterable[Record], base_offset: int, base_timestamp: int) -> bytearray:
+    """The uncompressed records area of a batch whose deltas count from the two bases."""
+    out = bytearray()
+    for record in records:
+        append_record(out, record, record.offset - base_offset, record.timestamp - base_timestamp)
+    return out
