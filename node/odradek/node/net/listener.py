@@ -131,7 +131,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._choked = False
-        self.resume()
+        if not self._busy:
+            self.resume()
 
     # -- the session's side
 

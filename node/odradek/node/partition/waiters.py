@@ -27,8 +27,12 @@ class OffsetWaiters(Generic[W]):
         return len(self._queue)
 
     def add(self, end_offset: int, waiter: W) -> None:
-        """`waiter` is done when the high watermark reaches `end_offset`."""
-        assert not self._queue or end_offset >= self._queue[-1][0], "appends are waited for in their order"
+        """`waiter` is done when the high watermark reaches `end_offset`.
+
+        A duplicate of an earlier batch waits with the newest: the order of the queue is what makes it cheap.
+        """
+        if self._queue:
+            end_offset = max(end_offset, self._queue[-1][0])
         self._queue.append((end_offset, waiter))
 
     def advance(self, high_watermark: int) -> list[W]:

@@ -1,0 +1,142 @@
+"""Produce: append each partition's batch, wait until it is as safe as `acks` asks, answer per partition.
+
+`acks=all` waits for the high watermark, which counts only records that are fsynced; `acks=1` waits for the same on
+a cluster of one, because its leader is its whole ISR; `acks=0` waits for nothing. The appends of one request are
+synchronous calls on the loop; what waits is one object for the request, however many partitions it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from odradek.node.app.context import RequestContext
+from odradek.node.partition.replicas import Partition, Replicas
+from odradek.node.runtime.alarm import Alarm
+from odradek.node.runtime.deadlines import Deadlines
+from odradek.node.runtime.deferred import Deferred
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.storage.log import AppendResult
+
+Records = bytearray | memoryview
+
+_ATTRIBUTES_AT = 22  # the low byte of a batch's attributes
+
+
+@dataclass(frozen=True, slots=True)
+class ProducePartition:
+    """One batch (Kafka record batch v2, in a writable buffer: offsets are stamped in place)."""
+
+    topic: str
+    index: int
+    records: Records | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceCommand:
+    """`acks` is 0, 1 or -1 (all); `version` is the Produce version whose rules apply (7 is the first with zstd)."""
+
+    acks: int
+    timeout_ms: int
+    version: int
+    partitions: Sequence[ProducePartition]
+    transactional_id: str | None = None
+
+
+class Clock(Protocol):
+    def __call__(self) -> int: ...
+
+
+def failed(error: ErrorCode, message: str | None = None) -> AppendResult:
+    return AppendResult(error=error, error_message=message)
+
+
+def _is_transactional(records: Records | None) -> bool:
+    return records is not None and len(records) > _ATTRIBUTES_AT and bool(records[_ATTRIBUTES_AT] & 0x10)
+
+
+class PendingProduce:
+    """A request whose batches are appended and not yet safe."""
+
+    __slots__ = ("_results", "_service", "deferred", "waiting")
+
+    def __init__(self, service: ProduceService, results: list[AppendResult]) -> None:
+        self._service = service
+        self._results = results
+        self.waiting: dict[Partition, int] = {}  # -> its place among the results
+        self.deferred: Deferred[list[AppendResult]] = Deferred()
+
+    def on_passed(self, partition: Partition) -> None:
+        """The high watermark of `partition` has passed this request's batch."""
+        waiting = self.waiting
+        if waiting.pop(partition, None) is not None and not waiting:
+            self._service.finish(self, self._results)
+
+    def on_failed(self, partition: Partition, error: ErrorCode) -> None:
+        """`partition` cannot make the batch safe any more."""
+        place = self.waiting.pop(partition, None)
+        if place is not None:
+            self._results[place] = failed(error)
+            if not self.waiting:
+                self._service.finish(self, self._results)
+
+    def expire(self) -> None:
+        for place in self.waiting.values():
+            self._results[place] = failed(ErrorCode.REQUEST_TIMED_OUT)
+        self.waiting.clear()
+        self._service.finish(self, self._results)
+
+
+class ProduceService:
+    """`clock` gives wall-clock ms (record timestamps are checked against it)."""
+
+    def __init__(
+        self, replicas: Replicas, clock: Clock, new_alarm: Callable[[Callable[[int], int | None]], Alarm]
+    ) -> None:
+        self._replicas = replicas
+        self._clock = clock
+        self._deadlines: Deadlines[PendingProduce] = Deadlines()
+        self._alarm = new_alarm(self._on_due)
+
+    def produce(self, context: RequestContext, command: ProduceCommand) -> Deferred[list[AppendResult]]:
+        """One result per partition of the command, in its order."""
+        if command.acks not in (-1, 0, 1):
+            refusal = failed(ErrorCode.INVALID_REQUIRED_ACKS, f"acks {command.acks}; allowed are -1, 0 and 1")
+            return Deferred.resolved([refusal] * len(command.partitions))
+        now_ms = self._clock()
+        results: list[AppendResult] = []
+        pending: PendingProduce | None = None
+        for asked in command.partitions:
+            partition = self._replicas.find(asked.topic, asked.index)
+            if isinstance(partition, ErrorCode):
+                results.append(failed(partition))
+                continue
+            if pending is not None and partition in pending.waiting:
+                results.append(failed(ErrorCode.INVALID_REQUEST, "one partition twice in a request"))
+                continue
+            if command.transactional_id is not None or _is_transactional(asked.records):
+                results.append(failed(ErrorCode.INVALID_TXN_STATE, "transactions are not served"))
+                continue
+            result = self._replicas.append(partition, asked.records, now_ms, command.version)
+            results.append(result)
+            if result.error is ErrorCode.NONE and partition.replica.high_watermark <= result.last_offset:
+                if pending is None:
+                    pending = PendingProduce(self, results)
+                pending.waiting[partition] = len(results) - 1
+                partition.produce_waiters.add(result.last_offset + 1, pending)
+        if pending is None or command.acks == 0:
+            return Deferred.resolved(results)
+        deadline_ms = self._alarm.monotonic_ms() + max(0, command.timeout_ms)
+        self._deadlines.add(pending, deadline_ms)
+        self._alarm.announce(deadline_ms)
+        return pending.deferred
+
+    def finish(self, pending: PendingProduce, results: list[AppendResult]) -> None:
+        self._deadlines.discard(pending)
+        pending.deferred.resolve(results)
+
+    def _on_due(self, now_ms: int) -> int | None:
+        for pending in self._deadlines.pop_due(now_ms):
+            pending.expire()
+        return self._deadlines.next_deadline_ms()

@@ -1,0 +1,66 @@
+"""What an administrator does to, or asks about, the logs themselves: delete records, producers, directories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from odradek.node.controller.image import MetadataImage
+from odradek.node.partition.replicas import Partition, Replicas
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.storage.log_dirs import LogDirs
+from odradek.storage.producer_state import ActiveProducer
+
+HIGH_WATERMARK = -1
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedDirectory:
+    """One log directory: bytes in all and usable, and `(topic, partition, bytes)` of its logs."""
+
+    error: ErrorCode
+    path: str
+    total_bytes: int
+    usable_bytes: int
+    partitions: list[tuple[str, int, int]]
+
+
+class RecordsService:
+    def __init__(self, replicas: Replicas, log_dirs: LogDirs, image: Callable[[], MetadataImage]) -> None:
+        self._replicas = replicas
+        self._log_dirs = log_dirs
+        self._image = image
+
+    def delete_records(self, topic: str, index: int, offset: int) -> tuple[ErrorCode, int]:
+        """Drop the records below `offset` (-1: below the high watermark). `(error, new log start offset)`."""
+        partition = self._replicas.find(topic, index)
+        if isinstance(partition, ErrorCode):
+            return partition, -1
+        if "delete" not in partition.log.config.cleanup_policy:
+            return ErrorCode.POLICY_VIOLATION, -1
+        high_watermark = partition.replica.high_watermark
+        target = high_watermark if offset == HIGH_WATERMARK else offset
+        if not 0 <= target <= high_watermark:
+            return ErrorCode.OFFSET_OUT_OF_RANGE, -1
+        error = partition.log.advance_log_start_offset(target)
+        if error is not ErrorCode.NONE:
+            return error, -1
+        return ErrorCode.NONE, partition.log.log_start_offset
+
+    def producers(self, topic: str, index: int) -> ErrorCode | list[ActiveProducer]:
+        partition = self._replicas.find(topic, index)
+        return partition.log.active_producers() if isinstance(partition, Partition) else partition
+
+    def directories(self, asked: Iterable[tuple[str, int]] | None) -> list[DescribedDirectory]:
+        """Every directory, with the logs asked for (None: all of them)."""
+        wanted = None if asked is None else frozenset(asked)
+        return [
+            DescribedDirectory(
+                ErrorCode.NONE if described.online else ErrorCode.KAFKA_STORAGE_ERROR,
+                described.path,
+                described.total_bytes,
+                described.usable_bytes,
+                described.partitions,
+            )
+            for described in self._log_dirs.describe(wanted)
+        ]

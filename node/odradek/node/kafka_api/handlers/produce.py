@@ -1,0 +1,101 @@
+"""Produce.
+
+Keys: 0. Versions: 3-13 (advertised from 0, KAFKA-18659).
+Behaviour: one batch per partition; acks 0 gets no response, and closes the connection when it fails.
+Version notes: 13 names topics by id in both directions; 8 adds record errors; 5 the log start offset.
+Not implemented: transactional batches (INVALID_TXN_STATE), KIP-951 leader hints (there is one node).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from odradek.node.app.context import RequestContext
+from odradek.node.app.produce import ProduceCommand, ProducePartition, ProduceService, Records
+from odradek.node.kafka_api.registry import CloseConnection, Route
+from odradek.node.runtime.deferred import Deferred
+from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.messages.produce import ProduceRequest, ProduceResponse
+from odradek.storage.log import AppendResult
+
+_FIRST_WITH_TOPIC_IDS = 13
+
+
+class ProduceHandlers:
+    def __init__(self, service: ProduceService, resolve_topic: Callable[[bytes], str | None]) -> None:
+        self._service = service
+        self._resolve_topic = resolve_topic
+
+    def routes(self) -> list[Route]:
+        return [Route(ApiKey.PRODUCE, 3, 13, self.produce)]
+
+    def produce(
+        self, context: RequestContext, request: ProduceRequest, version: int
+    ) -> Deferred[ProduceResponse] | None:
+        by_id = version >= _FIRST_WITH_TOPIC_IDS
+        partitions: list[ProducePartition] = []
+        for topic in request.topic_data:
+            # An id that names nothing becomes a name that names nothing; the answer below says which it was.
+            name = (self._resolve_topic(topic.topic_id) or "") if by_id else topic.name
+            for asked in topic.partition_data:
+                partitions.append(ProducePartition(name, asked.index, cast(Records | None, asked.records)))
+        command = ProduceCommand(
+            request.acks, request.timeout_ms, version, partitions, request.transactional_id
+        )
+        answer = self._service.produce(context, command)
+        if request.acks == 0:
+            _close_on_failure(answer.value)
+            return None
+        return answer.map(lambda results: _response(request, results, by_id))
+
+
+def _close_on_failure(results: list[AppendResult]) -> None:
+    for result in results:
+        if result.error is not ErrorCode.NONE:
+            raise CloseConnection(f"produce with acks=0 failed: {result.error.name}")
+
+
+def _response(request: ProduceRequest, results: list[AppendResult], by_id: bool) -> ProduceResponse:
+    place = iter(results)
+    topics: list[ProduceResponse.TopicProduceResponse] = []
+    for topic in request.topic_data:
+        answers: list[ProduceResponse.PartitionProduceResponse] = []
+        for asked in topic.partition_data:
+            result = next(place)
+            error = result.error
+            if error is ErrorCode.NONE:
+                answers.append(
+                    ProduceResponse.PartitionProduceResponse(
+                        index=asked.index,
+                        base_offset=result.base_offset,
+                        log_append_time_ms=result.log_append_time_ms,
+                        log_start_offset=result.log_start_offset,
+                    )
+                )
+            else:
+                answers.append(_failure(asked.index, result, by_id))
+        topics.append(
+            ProduceResponse.TopicProduceResponse(
+                name=topic.name, topic_id=topic.topic_id, partition_responses=answers
+            )
+        )
+    return ProduceResponse(responses=topics)
+
+
+def _failure(index: int, result: AppendResult, by_id: bool) -> ProduceResponse.PartitionProduceResponse:
+    error = result.error
+    if by_id and error is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+        error = ErrorCode.UNKNOWN_TOPIC_ID
+    return ProduceResponse.PartitionProduceResponse(
+        index=index,
+        error_code=error,
+        base_offset=-1,
+        log_start_offset=result.log_start_offset,
+        record_errors=[
+            ProduceResponse.BatchIndexAndErrorMessage(batch_index=at, batch_index_error_message=message)
+            for at, message in result.record_errors
+        ],
+        error_message=result.error_message,
+    )

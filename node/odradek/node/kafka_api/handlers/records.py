@@ -1,0 +1,106 @@
+"""DeleteRecords, DescribeProducers, DescribeLogDirs.
+
+Keys: 21, 61, 35. Versions: 0-2, 0, 1-5.
+Behaviour: DeleteRecords to -1 means the high watermark; a compacted topic refuses it (POLICY_VIOLATION).
+Version notes: DescribeLogDirs 3 has a top-level error, 4 the sizes of the file system, 5 cordoned directories.
+Not implemented: future replicas (moving between directories); no directory is ever cordoned.
+"""
+
+from __future__ import annotations
+
+from odradek.node.app.context import RequestContext
+from odradek.node.app.records import DescribedDirectory, RecordsService
+from odradek.node.kafka_api.registry import Route
+from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.messages.log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
+from odradek.proto.kafka.messages.topics import DeleteRecordsRequest, DeleteRecordsResponse
+from odradek.proto.kafka.messages.transactions import DescribeProducersRequest, DescribeProducersResponse
+
+
+class RecordsHandlers:
+    def __init__(self, service: RecordsService) -> None:
+        self._service = service
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(ApiKey.DELETE_RECORDS, 0, 2, self.delete_records),
+            Route(ApiKey.DESCRIBE_PRODUCERS, 0, 0, self.describe_producers),
+            Route(ApiKey.DESCRIBE_LOG_DIRS, 1, 5, self.describe_log_dirs),
+        ]
+
+    def delete_records(
+        self, context: RequestContext, request: DeleteRecordsRequest, version: int
+    ) -> DeleteRecordsResponse:
+        topics: list[DeleteRecordsResponse.DeleteRecordsTopicResult] = []
+        for topic in request.topics:
+            answers: list[DeleteRecordsResponse.DeleteRecordsPartitionResult] = []
+            for at in topic.partitions:
+                error, low_watermark = self._service.delete_records(topic.name, at.partition_index, at.offset)
+                answers.append(
+                    DeleteRecordsResponse.DeleteRecordsPartitionResult(
+                        partition_index=at.partition_index, low_watermark=low_watermark, error_code=error
+                    )
+                )
+            topics.append(DeleteRecordsResponse.DeleteRecordsTopicResult(name=topic.name, partitions=answers))
+        return DeleteRecordsResponse(topics=topics)
+
+    def describe_producers(
+        self, context: RequestContext, request: DescribeProducersRequest, version: int
+    ) -> DescribeProducersResponse:
+        return DescribeProducersResponse(
+            topics=[
+                DescribeProducersResponse.TopicResponse(
+                    name=topic.name,
+                    partitions=[self._producers(topic.name, index) for index in topic.partition_indexes],
+                )
+                for topic in request.topics
+            ]
+        )
+
+    def _producers(self, topic: str, index: int) -> DescribeProducersResponse.PartitionResponse:
+        active = self._service.producers(topic, index)
+        if isinstance(active, ErrorCode):
+            return DescribeProducersResponse.PartitionResponse(partition_index=index, error_code=active)
+        return DescribeProducersResponse.PartitionResponse(
+            partition_index=index,
+            active_producers=[
+                DescribeProducersResponse.ProducerState(
+                    producer_id=producer.producer_id,
+                    producer_epoch=producer.producer_epoch,
+                    last_sequence=producer.last_sequence,
+                    last_timestamp=producer.last_timestamp,
+                    coordinator_epoch=producer.coordinator_epoch,
+                    current_txn_start_offset=producer.current_txn_start_offset,
+                )
+                for producer in active
+            ],
+        )
+
+    def describe_log_dirs(
+        self, context: RequestContext, request: DescribeLogDirsRequest, version: int
+    ) -> DescribeLogDirsResponse:
+        asked = None
+        if request.topics is not None:
+            asked = [(topic.topic, index) for topic in request.topics for index in topic.partitions]
+        return DescribeLogDirsResponse(
+            results=[_directory(described) for described in self._service.directories(asked)]
+        )
+
+
+def _directory(described: DescribedDirectory) -> DescribeLogDirsResponse.DescribeLogDirsResult:
+    by_topic: dict[str, list[DescribeLogDirsResponse.DescribeLogDirsPartition]] = {}
+    for topic, index, size in described.partitions:
+        by_topic.setdefault(topic, []).append(
+            DescribeLogDirsResponse.DescribeLogDirsPartition(partition_index=index, partition_size=size)
+        )
+    return DescribeLogDirsResponse.DescribeLogDirsResult(
+        error_code=described.error,
+        log_dir=described.path,
+        topics=[
+            DescribeLogDirsResponse.DescribeLogDirsTopic(name=topic, partitions=partitions)
+            for topic, partitions in by_topic.items()
+        ],
+        total_bytes=described.total_bytes,
+        usable_bytes=described.usable_bytes,
+    )

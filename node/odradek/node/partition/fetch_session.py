@@ -1,0 +1,183 @@
+"""Incremental fetch sessions (KIP-227): what a fetcher asked for before, and what it was told before. Pure.
+
+A session is a list of partitions with the last request's positions and the last answer's offsets; an incremental
+request names only what changed, and the answer omits what did not. Answering with session id 0 is always legal: the
+client falls back to full fetches. Slots are few, so a full cache evicts a session that was not used for
+`min.incremental.fetch.session.eviction.ms`, or one that is smaller than the newcomer.
+
+Source: KIP-227; Kafka's FetchSession and FetchManager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from odradek.proto.kafka.errors import ErrorCode
+
+SESSIONLESS_EPOCH = -1
+INITIAL_EPOCH = 0
+_EPOCH_MAX = 2**31 - 1
+
+Key = tuple[str | bytes, int]
+"""Topic id (16 bytes) or topic name, and partition: how the request named it."""
+
+
+@dataclass(slots=True)
+class FetchPartition:
+    """One partition of a fetch: what is asked (offsets of records, bytes), and in a session what was answered."""
+
+    topic: str
+    topic_id: bytes
+    index: int
+    fetch_offset: int
+    max_bytes: int
+    current_leader_epoch: int = -1
+    last_fetched_epoch: int = -1
+    log_start_offset: int = -1
+    sent_high_watermark: int = -1
+    sent_last_stable_offset: int = -1
+    sent_log_start_offset: int = -1
+
+    def update_from(self, asked: FetchPartition) -> None:
+        self.fetch_offset = asked.fetch_offset
+        self.max_bytes = asked.max_bytes
+        self.current_leader_epoch = asked.current_leader_epoch
+        self.last_fetched_epoch = asked.last_fetched_epoch
+        self.log_start_offset = asked.log_start_offset
+
+    def note_answer(
+        self, error: ErrorCode, high_watermark: int, last_stable_offset: int, log_start_offset: int, has_records: bool
+    ) -> bool:
+        """Remember what is being answered; True when an incremental answer must mention this partition."""
+        if error is not ErrorCode.NONE:
+            self.sent_high_watermark = -1  # so that recovery from the error is told, too
+            return True
+        changed = (
+            has_records
+            or high_watermark != self.sent_high_watermark
+            or last_stable_offset != self.sent_last_stable_offset
+            or log_start_offset != self.sent_log_start_offset
+        )
+        self.sent_high_watermark = high_watermark
+        self.sent_last_stable_offset = last_stable_offset
+        self.sent_log_start_offset = log_start_offset
+        return changed
+
+
+@dataclass(slots=True)
+class FetchSession:
+    session_id: int
+    uses_topic_ids: bool
+    last_used_ms: int
+    epoch: int = 1  # of the next request
+    partitions: dict[Key, FetchPartition] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlan:
+    """What one request resolves to: the partitions to read, and how the answer is to be told."""
+
+    error: ErrorCode
+    session_id: int
+    incremental: bool
+    partitions: list[FetchPartition]
+    session: FetchSession | None = None
+
+
+class FetchSessions:
+    """The session cache of one node. `new_id` yields random positive int32 session ids."""
+
+    def __init__(self, slots_max: int, eviction_ms_min: int, new_id: Callable[[], int]) -> None:
+        self._slots_max = slots_max
+        self._eviction_ms_min = eviction_ms_min
+        self._new_id = new_id
+        self._sessions: dict[int, FetchSession] = {}  # least recently used first
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def resolve(
+        self,
+        session_id: int,
+        session_epoch: int,
+        asked: list[tuple[Key, FetchPartition]],
+        forgotten: Iterable[Key],
+        uses_topic_ids: bool,
+        now_ms: int,
+    ) -> FetchPlan:
+        """Bring the session up to date with one request and say what to read."""
+        if session_epoch in (SESSIONLESS_EPOCH, INITIAL_EPOCH):
+            if session_id:
+                self._sessions.pop(session_id, None)
+            partitions = [partition for _, partition in asked]
+            if session_epoch == INITIAL_EPOCH and asked:
+                session = self._maybe_create(asked, uses_topic_ids, now_ms)
+                if session is not None:
+                    return FetchPlan(
+                        ErrorCode.NONE, session.session_id, False, list(session.partitions.values()), session
+                    )
+            return FetchPlan(ErrorCode.NONE, 0, False, partitions)
+        session = self._sessions.get(session_id)
+        if session is None:
+            return FetchPlan(ErrorCode.FETCH_SESSION_ID_NOT_FOUND, 0, False, [])
+        if session_epoch != session.epoch:
+            return FetchPlan(ErrorCode.INVALID_FETCH_SESSION_EPOCH, 0, False, [])
+        if session.uses_topic_ids != uses_topic_ids:
+            return FetchPlan(ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR, 0, False, [])
+        self._apply(session, asked, forgotten)
+        if not session.partitions:
+            del self._sessions[session_id]
+            return FetchPlan(ErrorCode.NONE, 0, False, [])
+        session.epoch = session.epoch + 1 if session.epoch < _EPOCH_MAX else 1
+        self._touch(session, now_ms)
+        return FetchPlan(ErrorCode.NONE, session_id, True, list(session.partitions.values()), session)
+
+    def rotate(self, session: FetchSession, served: Iterable[FetchPartition]) -> None:
+        """Partitions that got records go last next time, so that a full answer starves nobody."""
+        for partition in served:
+            key = (partition.topic_id if session.uses_topic_ids else partition.topic, partition.index)
+            moved = session.partitions.pop(key, None)
+            if moved is not None:
+                session.partitions[key] = moved
+
+    def _apply(
+        self, session: FetchSession, asked: list[tuple[Key, FetchPartition]], forgotten: Iterable[Key]
+    ) -> None:
+        for key, partition in asked:
+            known = session.partitions.get(key)
+            if known is None:
+                session.partitions[key] = partition
+            else:
+                known.update_from(partition)
+        for key in forgotten:
+            session.partitions.pop(key, None)
+
+    def _touch(self, session: FetchSession, now_ms: int) -> None:
+        session.last_used_ms = now_ms
+        self._sessions[session.session_id] = self._sessions.pop(session.session_id)
+
+    def _maybe_create(
+        self, asked: list[tuple[Key, FetchPartition]], uses_topic_ids: bool, now_ms: int
+    ) -> FetchSession | None:
+        if len(self._sessions) >= self._slots_max and not self._evict(len(asked), now_ms):
+            return None
+        session_id = self._new_id()
+        while session_id == 0 or session_id in self._sessions:
+            session_id = self._new_id()
+        session = FetchSession(session_id, uses_topic_ids, now_ms, partitions=dict(asked))
+        self._sessions[session_id] = session
+        return session
+
+    def _evict(self, newcomer_size: int, now_ms: int) -> bool:
+        if not self._sessions:
+            return False
+        oldest = next(iter(self._sessions.values()))
+        if now_ms - oldest.last_used_ms > self._eviction_ms_min:
+            del self._sessions[oldest.session_id]
+            return True
+        smallest = min(self._sessions.values(), key=lambda session: len(session.partitions))
+        if len(smallest.partitions) < newcomer_size:
+            del self._sessions[smallest.session_id]
+            return True
+        return False

@@ -1,0 +1,187 @@
+"""The partitions that this node serves: image in, appends and reads through, wake-ups out. A thin shell.
+
+It opens a partition at its first use, hands records to the log, tells the pure replica what happened, and passes on
+what follows from it: produces whose offset the high watermark has passed, and fetches that may now have bytes.
+Fetches are woken once per turn of the loop, however many of their partitions advanced in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from odradek.node.partition.replica import Replica
+from odradek.node.partition.waiters import OffsetWaiters, PartitionWatchers
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.storage.log import AppendResult, PartitionLog
+from odradek.storage.log_config import LogConfig
+
+
+class PartitionPlacement(Protocol):
+    """What a partition's image tells its replica."""
+
+    @property
+    def leader(self) -> int: ...
+    @property
+    def leader_epoch(self) -> int: ...
+    @property
+    def isr(self) -> tuple[int, ...]: ...
+
+
+class TopicPlacement(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def topic_id(self) -> bytes: ...
+    @property
+    def partitions(self) -> Sequence[PartitionPlacement]: ...
+
+
+class Topics(Protocol):
+    """The current metadata: topics by name, and the settings of their logs."""
+
+    def topic(self, name: str) -> TopicPlacement | None: ...
+    def log_config(self, name: str) -> LogConfig: ...
+
+
+class Logs(Protocol):
+    """The log directories."""
+
+    def open(self, topic: str, partition: int, topic_id: bytes, config: LogConfig) -> PartitionLog: ...
+    def delete(self, topic: str, partition: int) -> None: ...
+
+
+class ProduceWaiter(Protocol):
+    def on_passed(self, partition: Partition) -> None: ...
+    def on_failed(self, partition: Partition, error: ErrorCode) -> None: ...
+
+
+class FetchWaiter(Protocol):
+    def on_advance(self) -> None:
+        """At least one watched partition has more to read, or cannot be read any more."""
+
+
+class Partition:
+    """One opened partition: its pure replica, its log, and who waits for it."""
+
+    __slots__ = ("index", "log", "produce_waiters", "replica", "topic", "topic_id")
+
+    def __init__(self, topic: str, topic_id: bytes, index: int, log: PartitionLog, replica: Replica) -> None:
+        self.topic = topic
+        self.topic_id = topic_id
+        self.index = index
+        self.log = log
+        self.replica = replica
+        self.produce_waiters: OffsetWaiters[ProduceWaiter] = OffsetWaiters()
+
+    @property
+    def last_stable_offset(self) -> int:
+        """First offset a read_committed reader must not pass: the high watermark or an undecided transaction."""
+        undecided = self.log.first_undecided_offset
+        high_watermark = self.replica.high_watermark
+        return high_watermark if undecided is None else min(undecided, high_watermark)
+
+
+class Replicas:
+    def __init__(
+        self, node_id: int, topics: Topics, logs: Logs, call_soon: Callable[[Callable[[], None]], object]
+    ) -> None:
+        self._node_id = node_id
+        self._topics = topics
+        self._logs = logs
+        self._call_soon = call_soon
+        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._advanced: dict[Partition, None] = {}
+        self.watchers: PartitionWatchers[Partition, FetchWaiter] = PartitionWatchers()
+
+    # -- look-up
+
+    def find(self, topic: str, index: int) -> Partition | ErrorCode:
+        """The partition this node leads, opened at its first use; or why there is none."""
+        partition = self._partitions.get((topic, index))
+        return partition if partition is not None else self._open(topic, index)
+
+    def opened(self) -> Mapping[tuple[str, int], Partition]:
+        """The partitions that were used since the node started."""
+        return self._partitions
+
+    def _open(self, topic: str, index: int) -> Partition | ErrorCode:
+        placement = self._topics.topic(topic)
+        if placement is None or not 0 <= index < len(placement.partitions):
+            return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        place = placement.partitions[index]
+        if place.leader != self._node_id:
+            return ErrorCode.NOT_LEADER_OR_FOLLOWER
+        log = self._logs.open(topic, index, placement.topic_id, self._topics.log_config(topic))
+        replica = Replica(self._node_id)
+        partition = Partition(topic, placement.topic_id, index, log, replica)
+        log.flush_listener = lambda _: self._on_flushed(partition)
+        replica.become_leader(place.leader_epoch, place.isr, log.log_end_offset, log.log_end_offset)
+        self._partitions[topic, index] = partition
+        return partition
+
+    # -- what happens to a partition
+
+    def append(
+        self, partition: Partition, records: bytearray | memoryview | None, now_ms: int, version: int
+    ) -> AppendResult:
+        """Append one client batch; safe once the high watermark has passed its last offset."""
+        replica = partition.replica
+        log = partition.log
+        result = log.append_as_leader(records, replica.leader_epoch, now_ms, version)
+        if result.error is ErrorCode.NONE and not result.duplicate:
+            if replica.on_local_append(log.log_end_offset, durable=not log.durable_gating):
+                self._advance(partition)
+        return result
+
+    def _on_flushed(self, partition: Partition) -> None:
+        if partition.replica.on_flushed(partition.log.flushed_offset):
+            self._advance(partition)
+
+    def _advance(self, partition: Partition) -> None:
+        for waiter in partition.produce_waiters.advance(partition.replica.high_watermark):
+            waiter.on_passed(partition)
+        self._wake_soon(partition)
+
+    def _wake_soon(self, partition: Partition) -> None:
+        if not self._advanced:
+            self._call_soon(self._wake_fetches)
+        self._advanced[partition] = None
+
+    def _wake_fetches(self) -> None:
+        advanced, self._advanced = self._advanced, {}
+        for partition in advanced:
+            for waiter in self.watchers.of(partition):
+                waiter.on_advance()
+
+    # -- image and failures
+
+    def on_topics_changed(self, deleted: Sequence[TopicPlacement], reconfigured: Sequence[str]) -> None:
+        """The image has changed: topics are gone, or the settings of some are different."""
+        for topic in deleted:
+            for index in range(len(topic.partitions)):
+                self._drop((topic.name, index), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+                self._logs.delete(topic.name, index)
+        for name in reconfigured:
+            placement = self._topics.topic(name)
+            for index in range(len(placement.partitions) if placement is not None else 0):
+                partition = self._partitions.get((name, index))
+                if partition is not None:
+                    partition.log.update_config(self._topics.log_config(name))
+
+    def on_log_dir_failure(self, logs: Sequence[PartitionLog]) -> None:
+        """A log directory went offline: nothing that waits for its partitions can be acknowledged."""
+        for log in logs:
+            partition = self._partitions.get((log.topic, log.partition))
+            if partition is not None and partition.log is log:
+                self._fail(partition, ErrorCode.KAFKA_STORAGE_ERROR)
+
+    def _drop(self, key: tuple[str, int], error: ErrorCode) -> None:
+        partition = self._partitions.pop(key, None)
+        if partition is not None:
+            self._fail(partition, error)
+
+    def _fail(self, partition: Partition, error: ErrorCode) -> None:
+        for waiter in partition.produce_waiters.clear():
+            waiter.on_failed(partition, error)
+        self._wake_soon(partition)
