@@ -1,0 +1,80 @@
+"""Where the Apache Kafka jars come from: a cache folder inside the repository, filled once by Maven.
+
+Decides: the version, the artifacts and the folder. Does not decide: how Kafka is started (`servers.py`).
+Invariant: a folder that exists under its final name is complete, since Maven fills a sibling that is renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+KAFKA_VERSION = "4.3.1"
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache"
+
+_POM = """\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>odradek</groupId>
+  <artifactId>kafka-jars</artifactId>
+  <version>1</version>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{version}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+
+class JarsMissing(Exception):
+    """The jars are not there and could not be fetched; the message says which tool or step is missing."""
+
+
+def missing_toolchain() -> str | None:
+    """The reason why Kafka cannot be run here, or None when java (and maven, if needed) are present."""
+    if shutil.which("java") is None:
+        return "java is not on the PATH (Java 17 or newer)"
+    if _present() is None and shutil.which("mvn") is None:
+        return "the Kafka jars are not cached and mvn (Maven) is not on the PATH"
+    return None
+
+
+def kafka_classpath() -> str:
+    """The class path of Apache Kafka, fetched by Maven at the first call. Raises JarsMissing."""
+    libs = _present() or _fetch()
+    return f"{libs}/*"
+
+
+def _present() -> Path | None:
+    override = os.environ.get("ODRADEK_KAFKA_LIBS")
+    libs = Path(override) if override else CACHE / "kafka" / KAFKA_VERSION / "libs"
+    if next(libs.glob("kafka_2.13-*.jar"), None) is not None:
+        return libs
+    if override:
+        raise JarsMissing(f"ODRADEK_KAFKA_LIBS={override} holds no kafka_2.13-*.jar")
+    return None
+
+
+def _fetch() -> Path:
+    reason = missing_toolchain()
+    if reason is not None:
+        raise JarsMissing(reason)
+    home = CACHE / "kafka" / KAFKA_VERSION
+    partial = home / "libs.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    pom = home / "pom.xml"
+    pom.write_text(_POM.format(version=KAFKA_VERSION))
+    command = ["mvn", "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies"]
+    command += ["-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    if done.returncode != 0:
+        raise JarsMissing(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return partial.rename(home / "libs")
