@@ -13,6 +13,7 @@ first asked for. The allowed values are written in a small notation:
     "-1 1..9"     -1, or between 1 and 9
     "a|b|c"       one of these words (for a list: each element)
     "i:a|b"       the same, in any case
+    "n:a|b"       a list of these words that is not empty
     "nonempty"    text or list that is not empty
     "replicas"    "*", or a list of partition:broker pairs
 
@@ -115,7 +116,7 @@ def describe_allowed(kind: ConfigType, allowed: str) -> str:
     if allowed == "replicas":
         return "expected * or a list of partition:broker pairs such as 0:1,1:2"
     if "|" in allowed:
-        words = ", ".join(allowed.removeprefix("i:").split("|"))
+        words = ", ".join(allowed.removeprefix("i:").removeprefix("n:").split("|"))
         return f"expected {'a list of' if kind is ConfigType.LIST else 'one of'} {words}"
     parts = []
     for alternative in allowed.split():
@@ -157,7 +158,8 @@ def _read(kind: ConfigType, text: str) -> ConfigValue:
         return float(text.rstrip("fFdD")) if _DECIMAL.fullmatch(text) else None
     if kind is ConfigType.LIST:
         elements = split_list(text)
-        return elements if all(elements) else None
+        # An element given twice counts once, as in Kafka.
+        return tuple(dict.fromkeys(elements)) if all(elements) else None
     return text
 
 
@@ -169,6 +171,8 @@ def _is_allowed(allowed: str, value: ConfigValue) -> bool:
     if isinstance(value, tuple):
         if allowed == "replicas":
             return value == ("*",) or all(_REPLICA.fullmatch(element) for element in value)
+        if allowed.startswith("n:"):
+            return bool(value) and all(_is_word(allowed[2:], element) for element in value)
         return all(_is_word(allowed, element) for element in value)
     if isinstance(value, str):
         return _is_word(allowed, value)
