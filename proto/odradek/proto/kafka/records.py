@@ -27,10 +27,10 @@ COMPILED: Final = not __file__.endswith(".py")
 MIN_RECORD_SIZE: Final = 7
 """Bytes of the smallest record: one byte for its length and six for its fields."""
 
-MAX_INT32: Final = 0x7FFFFFFF
-MIN_INT32: Final = -0x80000000
-
 Header = tuple[str, bytes | None]
+"""A header key that is not UTF-8 keeps its bytes as surrogate escapes, so that it is written as it was
+read.
+"""
 
 
 class RecordError(ValueError):
@@ -45,14 +45,6 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[Header] = ()
-
-
-class Outline(NamedTuple):
-    """What validation needs to know of one record."""
-
-    offset_delta: int
-    timestamp_delta: int
-    has_key: bool
 
 
 def read_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
@@ -122,10 +114,7 @@ def _read_headers(data: bytes, pos: int, end: int) -> tuple[Sequence[Header], in
         if key is None:
             raise RecordError(f"null header key before {pos}")
         value, pos = _read_bytes(data, pos, end)
-        try:
-            headers.append((key.decode(), value))
-        except UnicodeDecodeError as error:
-            raise RecordError(f"header key before {pos} is not UTF-8") from error
+        headers.append((key.decode("utf-8", "surrogateescape"), value))
     return headers, pos
 
 
@@ -170,74 +159,151 @@ def read_records(
     return records
 
 
-def skip_records(data: bytes, pos: int, count: int) -> int:
-    """Follow `count` record lengths from `pos`; the position after them. RecordError when one leads astray.
+def skip_records(data: bytes, count: int, end: int, most: int) -> int:
+    """Follow the lengths of up to `most` of `count` records in an area of `end` bytes that begins with `data`.
 
-    The cheapest look at a records area: the lengths chain, what is inside the records is not read.
+    The cheapest look at a records area: that the lengths chain, not what is inside the records. `data` may
+    be the beginning of the area; the walk stops where it ends. Returns the position after the last record
+    when all `count` were followed, else -1. RecordError when a length leads out of the area or the rest is
+    too short for the others.
     """
-    end = len(data)
-    for _ in range(count):
-        if pos >= end:
-            raise RecordError(f"records end at {pos}, before the declared count")
+    size = len(data)
+    pos = 0
+    for index in range(min(count, most)):
+        if pos >= size:
+            if pos >= end:
+                raise RecordError(f"records end at {pos}, after {index} of {count}")
+            return -1
         low = data[pos]
         if low < 0x80:
             start = pos + 1
             length = (low >> 1) ^ -(low & 1)
-        elif pos + 1 < end and data[pos + 1] < 0x80:
+        elif pos + 1 < size and data[pos + 1] < 0x80:
             start = pos + 2
             raw = (low & 0x7F) | (data[pos + 1] << 7)
             length = (raw >> 1) ^ -(raw & 1)
+        elif size - pos < 5 and size < end:
+            return -1
         else:
-            length, start = read_varint(data, pos, end)
-        if length < 6 or length > end - start:
+            length, start = read_varint(data, pos, size)
+        if length < MIN_RECORD_SIZE - 1 or length > end - start:
             raise RecordError(f"record length {length} at {pos} with {end - start} bytes left")
         pos = start + length
+    left = count - most
+    if left > 0:
+        if left * MIN_RECORD_SIZE > end - pos:
+            raise RecordError(f"{end - pos} bytes left at {pos} for {left} records")
+        return -1
     return pos
 
 
-def _skip_bytes(data: bytes, pos: int, end: int) -> int:
-    length, pos = read_varint(data, pos, end)
-    if length < -1 or length > end - pos:
-        raise RecordError(f"length {length} before {pos} with {end - pos} bytes left")
-    return pos + length if length > 0 else pos
+class Scan(NamedTuple):
+    """What a walk over every field of every record found. The timestamp deltas are 0 for no records."""
+
+    min_timestamp_delta: int
+    max_timestamp_delta: int
+    is_sequential: bool
+    """Offset deltas are 0, 1, 2, ..."""
+    has_null_key: bool
 
 
-def read_outline(data: bytes, pos: int) -> tuple[Outline, int]:
-    """Check every field of the record at `pos` without keeping any; its outline and the position after it."""
-    start, stop = _record_bounds(data, pos, len(data))
-    timestamp_delta, at = read_varlong(data, start + 1, stop)
-    offset_delta, at = read_varint(data, at, stop)
-    key_length, at = read_varint(data, at, stop)
-    if key_length < -1 or key_length > stop - at:
-        raise RecordError(f"key length {key_length} before {at} with {stop - at} bytes left")
-    if key_length > 0:
-        at += key_length
-    at = _skip_bytes(data, at, stop)
-    count, at = read_varint(data, at, stop)
-    if count:
-        if count < 0 or count > (stop - at) // 2:
-            raise RecordError(f"header count {count} before {at} with {stop - at} bytes left")
-        for _ in range(count):
-            header_key_at = at
-            at = _skip_bytes(data, at, stop)
-            if data[header_key_at] == 1:  # zigzag -1: a header key may not be null
-                raise RecordError(f"null header key at {header_key_at}")
-            at = _skip_bytes(data, at, stop)
-    if at != stop:
-        raise RecordError(f"record at {pos} has {stop - at} bytes left over")
-    return Outline(offset_delta, timestamp_delta, key_length >= 0), stop
+def scan_records(data: bytes, count: int) -> Scan:
+    """Check every field of all `count` records, which must fill `data` exactly, keeping nothing. RecordError.
 
-
-def read_outlines(data: bytes, count: int) -> list[Outline]:
-    """Outlines of all `count` records, which must fill `data` exactly. RecordError."""
-    outlines: list[Outline] = []
+    One or two byte varints, which are nearly all, are read in line: calls would double the cost. A field
+    that runs past its record is not noticed where it happens but where the record ends: positions only
+    grow, so reading on into the next record cannot end at this one's last byte.
+    """
+    end = len(data)
     pos = 0
+    low = high = 0
+    sequential = True
+    null_key = False
+    try:
+        for index in range(count):
+            start = pos
+            value = data[pos]
+            pos += 1
+            if value > 0x7F:
+                value, pos = _read_raw(data, value, pos, end, 5)
+            stop = pos + (value >> 1)
+            if value & 1 or stop > end:
+                raise RecordError(f"record length at {start} with {end - pos} bytes left")
+            pos += 1  # attributes: unused
+            value = data[pos]
+            pos += 1
+            if value > 0x7F:
+                value, pos = _read_raw(data, value, pos, end, 10)
+            delta = (value >> 1) ^ -(value & 1)
+            if index == 0:
+                low = high = delta
+            elif delta > high:
+                high = delta
+            elif delta < low:
+                low = delta
+            value = data[pos]
+            pos += 1
+            if value > 0x7F:
+                value, pos = _read_raw(data, value, pos, end, 5)
+            if value != index << 1:
+                sequential = False
+            value = data[pos]
+            pos += 1
+            if value == 1:
+                null_key = True
+            else:
+                if value > 0x7F:
+                    value, pos = _read_raw(data, value, pos, end, 5)
+                if value & 1:
+                    raise RecordError(f"negative key length before {pos}")
+                pos += value >> 1
+            value = data[pos]
+            pos += 1
+            if value != 1:
+                if value > 0x7F:
+                    value, pos = _read_raw(data, value, pos, end, 5)
+                if value & 1:
+                    raise RecordError(f"negative value length before {pos}")
+                pos += value >> 1
+            value = data[pos]
+            pos += 1
+            if value:
+                pos = _skip_headers(data, pos - 1, stop)
+            if pos != stop:
+                raise RecordError(f"record at {start} ends at {pos} instead of {stop}")
+    except IndexError as error:
+        raise RecordError(f"records end before the last of {count}") from error
+    if pos != end:
+        raise RecordError(f"{end - pos} bytes after the last of {count} records")
+    return Scan(low, high, sequential, null_key)
+
+
+def _read_raw(data: bytes, low: int, pos: int, end: int, most: int) -> tuple[int, int]:
+    """The rest of a varint whose first byte, `low`, has been read: its raw value (before zigzag), and the
+    position.
+    """
+    byte = data[pos]
+    if byte < 0x80:
+        return (low & 0x7F) | (byte << 7), pos + 1
+    number, pos = _read_long_form(data, pos - 1, end, most)
+    return (number << 1) ^ (number >> 63), pos
+
+
+def _skip_headers(data: bytes, pos: int, end: int) -> int:
+    """Check the headers of one record from their count on; the position after them. RecordError."""
+    count, pos = read_varint(data, pos, end)
+    if count < 0 or count > (end - pos) // 2:
+        raise RecordError(f"header count {count} before {pos} with {end - pos} bytes left")
     for _ in range(count):
-        outline, pos = read_outline(data, pos)
-        outlines.append(outline)
-    if pos != len(data):
-        raise RecordError(f"{len(data) - pos} bytes after the last of {count} records")
-    return outlines
+        length, pos = read_varint(data, pos, end)
+        if length < 0 or length > end - pos:
+            raise RecordError(f"header key length {length} before {pos} with {end - pos} bytes left")
+        length, pos = read_varint(data, pos + length, end)
+        if length < -1 or length > end - pos:
+            raise RecordError(f"header value length {length} before {pos} with {end - pos} bytes left")
+        if length > 0:
+            pos += length
+    return pos
 
 
 def _append_bytes(out: bytearray, value: bytes | None) -> None:
@@ -257,7 +323,7 @@ def append_record(out: bytearray, record: Record, offset_delta: int, timestamp_d
     _append_bytes(body, record.value)
     append_varint(body, len(record.headers))
     for key, value in record.headers:
-        _append_bytes(body, key.encode())
+        _append_bytes(body, key.encode("utf-8", "surrogateescape"))
         _append_bytes(body, value)
     append_varint(out, len(body))
     out += body
