@@ -1,18 +1,18 @@
 """The notation in which Kafka's messages are declared: one class per message, for all its versions.
 
-A message is a class deriving from `Message`; every structure inside it is a `Struct` nested directly in that
-class. A field is a class attribute with a type annotation, for mypy and the reader, and a specifier, for the
-codec: `acks: int = int16("0+")`. The specifier says in which versions the field exists, in which it may be
-null, whether it is tagged, and its default. Nothing is compiled here: `codec` reads `FIELDS` and `INFO` when a
-version is first used.
+A message is a class deriving from `Message`; every structure inside it is a `Struct` nested directly in
+that class. A field is a class attribute with a type annotation, for mypy and the reader, and a specifier,
+for the codec: `acks: int = int16("0+")`. The specifier says in which versions the field exists, in which it
+may be null, whether it is tagged, and its default. Nothing is compiled here: `codec` reads `FIELDS` and
+`INFO` when a version is first used.
 
 Invariants: constructors take keyword arguments only and every argument is optional; instances have slots and
 no dictionary; a default that is itself a structure of plain values is one shared object that refuses
 assignment, so that structures nobody fills in cost nothing. Creating a class costs a few tens of microseconds
 (there are about five hundred), which is why constructors are compiled when first called.
 
-Does not decide: how bytes look (`codec`), which classes exist (`messages`).
-Source: the format of Apache Kafka's message definitions, KIP-482 (tagged fields), KIP-893 (nullable structures).
+Does not decide: how bytes look (`codec`), which classes exist (`messages`). Source: the format of Apache
+Kafka's message definitions, KIP-482 (tagged fields), KIP-893 (nullable structures).
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def parse_versions(text: str | None) -> VersionRange:
 class Field:
     """One declared field. `name` is filled in when its class is created.
 
-    `kind` is a scalar type name, `array` or `struct`. For arrays `element` is the type of an element, for structs
-    the type itself: a scalar type name, a `Struct` class, or the name of a structure nested in the same message.
-    Version texts stay text until the codec asks.
+    `kind` is a scalar type name, `array` or `struct`. For arrays `element` is the type of an element, for
+    structs the type itself: a scalar type name, a `Struct` class, or the name of a structure nested in the
+    same message. Version texts stay text until the codec asks.
     """
 
     __slots__ = ("default", "element", "flexible", "kind", "name", "nullable", "tag", "tagged", "versions")
@@ -175,7 +175,8 @@ def octets(
 
 
 def record_batches(versions: str, *, nullable: str | None = None) -> Buffer | None:
-    """The guide's RECORDS, never copied: decoded as a memoryview of the input, encoded as a buffer by itself."""
+    """The guide's RECORDS, never copied: decoded as a memoryview of the input, encoded as a buffer by
+    itself."""
     return cast(bytes, Field("records", versions, None, nullable=nullable))
 
 
@@ -205,7 +206,8 @@ def struct(
     default: tuple[()] | None = (),
     tag: int | None = None,
 ) -> Any:
-    """One structure. `default=None` makes null the default; otherwise it is the structure with its defaults."""
+    """One structure. `default=None` makes null the default; otherwise it is the structure with its
+    defaults."""
     return Field("struct", versions, default, nullable=nullable, tag=tag, element=element)
 
 
