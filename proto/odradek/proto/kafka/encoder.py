@@ -57,7 +57,6 @@ class _EncoderWriter:
                 emit("buffers = []")
             with self.source.block("try:"):
                 self._structure(layout_of(cls, self.version, self.flexible), 0)
-                emit("pass")
             with self.source.block("except errors as error:"):
                 emit(f'raise failure("{cls.__name__} v{self.version}", error) from error')
             if self.has_records:
@@ -192,7 +191,6 @@ class _EncoderWriter:
                 emit(f"out += o{depth + 1}")
             else:
                 self._text(item.element, item.compact, False, f"o{depth + 1}")
-            emit("pass")
 
     def _numbers(self, element: str, values: str) -> None:
         code = CODES[element]
@@ -210,19 +208,29 @@ class _EncoderWriter:
         emit = self.source.emit
         conditions = [self._differs(layout, item, f"o{depth}.{item.name}") for _, item in layout.tagged]
         with self.source.block(f"if {' or '.join(conditions)}:"):
-            emit(f"out += LENGTHS[{' + '.join(f'(1 if {condition} else 0)' for condition in conditions)}]")
-            for (tag, item), condition in zip(layout.tagged, conditions, strict=True):
-                outer = f"w{depth}"
-                with self.source.block(f"if {condition}:"):
-                    emit(f"{outer} = out")
-                    emit("out = bytearray()")
-                    self._field(item, f"o{depth}.{item.name}", depth)
-                    self._flush()
-                    emit(f"{outer} += uvarint({tag}) + uvarint(len(out))")
-                    emit(f"{outer} += out")
-                    emit(f"out = {outer}")
+            if len(conditions) == 1:
+                emit('out += b"\\1"')
+                self._tag(*layout.tagged[0], depth)
+            else:
+                emit(
+                    f"out += LENGTHS[{' + '.join(f'(1 if {condition} else 0)' for condition in conditions)}]"
+                )
+                for (tag, item), condition in zip(layout.tagged, conditions, strict=True):
+                    with self.source.block(f"if {condition}:"):
+                        self._tag(tag, item, depth)
         with self.source.block("else:"):
             emit('out += b"\\0"')
+
+    def _tag(self, tag: int, item: Item, depth: int) -> None:
+        """Writes one tagged field: its content goes into a buffer first, since its size comes before it."""
+        outer = f"w{depth}"
+        self.source.emit(f"{outer} = out")
+        self.source.emit("out = bytearray()")
+        self._field(item, f"o{depth}.{item.name}", depth)
+        self._flush()
+        self.source.emit(f"{outer} += uvarint({tag}) + uvarint(len(out))")
+        self.source.emit(f"{outer} += out")
+        self.source.emit(f"out = {outer}")
 
     def _differs(self, layout: Layout, item: Item, value: str) -> str:
         """The condition under which a tagged field is written."""

@@ -22,10 +22,13 @@ class Source:
 
     @contextmanager
     def block(self, header: str) -> Iterator[None]:
-        """Everything emitted inside is the body of `header`."""
+        """Everything emitted inside is the body of `header`; `pass` if nothing is."""
         self.emit(header)
         self._depth += 1
+        before = len(self.lines)
         yield
+        if len(self.lines) == before:
+            self.emit("pass")
         self._depth -= 1
 
     def constant(self, prefix: str, value: Any) -> str:
