@@ -22,18 +22,12 @@ Source: the behaviour of Kafka's ConfigDef, observed.
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 ConfigValue = bool | int | float | str | tuple[str, ...] | None
 
 INT64_MAX: Final = 2**63 - 1
-
-_WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?", re.ASCII)
-_REPLICA: Final = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
-_BITS: Final = {"short": 16, "int": 32, "long": 64}
 
 
 class ConfigType(IntEnum):
@@ -130,6 +124,7 @@ def describe_allowed(kind: ConfigType, allowed: str) -> str:
     return f"expected {noun}, {' or '.join(parts)}"
 
 
+_BITS: Final = {ConfigType.SHORT: 16, ConfigType.INT: 32, ConfigType.LONG: 64}
 _NOUNS: Final = {
     ConfigType.BOOLEAN: "true or false",
     ConfigType.STRING: "text",
@@ -148,19 +143,40 @@ def _read(kind: ConfigType, text: str) -> ConfigValue:
     if kind is ConfigType.BOOLEAN:
         return {"true": True, "false": False}.get(text.lower())
     if kind in (ConfigType.INT, ConfigType.SHORT, ConfigType.LONG):
-        bits = _BITS[kind.name.lower()]
-        # The length first: Python refuses to convert thousands of digits, with an error of its own.
-        if len(text) > 40 or not _WHOLE_NUMBER.fullmatch(text):
-            return None
-        number = int(text)
-        return number if -(1 << bits - 1) <= number < 1 << bits - 1 else None
+        return _read_whole_number(text, _BITS[kind])
     if kind is ConfigType.DOUBLE:
-        return float(text.rstrip("fFdD")) if _DECIMAL.fullmatch(text) else None
+        return _read_decimal(text)
     if kind is ConfigType.LIST:
         elements = split_list(text)
         # An element given twice counts once, as in Kafka.
         return tuple(dict.fromkeys(elements)) if all(elements) else None
     return text
+
+
+def _read_whole_number(text: str, bits: int) -> int | None:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    # The length too: Python refuses to convert thousands of digits, with an error of its own.
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 40):
+        return None
+    number = int(text)
+    return number if -(1 << bits - 1) <= number < 1 << bits - 1 else None
+
+
+def _read_decimal(text: str) -> float | None:
+    if text[-1:] in ("f", "F", "d", "D"):
+        text = text[:-1]
+    # Python would also read digits with underscores, infinity, and "not a number".
+    if not text.isascii() or any(character not in "+-.0123456789eE" for character in text):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _is_replica(element: str) -> bool:
+    partition, _, broker = element.partition(":")
+    return element.isascii() and partition.isdigit() and broker.isdigit()
 
 
 def _is_allowed(allowed: str, value: ConfigValue) -> bool:
@@ -170,7 +186,7 @@ def _is_allowed(allowed: str, value: ConfigValue) -> bool:
         return bool(value)
     if isinstance(value, tuple):
         if allowed == "replicas":
-            return value == ("*",) or all(_REPLICA.fullmatch(element) for element in value)
+            return value == ("*",) or all(_is_replica(element) for element in value)
         if allowed.startswith("n:"):
             return bool(value) and all(_is_word(allowed[2:], element) for element in value)
         return all(_is_word(allowed, element) for element in value)

@@ -46,6 +46,10 @@ _FOREIGN_PREFIXES: Final = (
 )
 
 
+#: Name, type, default, allowed, flags, documentation.
+Row = tuple[str, str, str | None, str, str, str]
+
+
 class UpdateMode(Enum):
     """When a setting may change."""
 
@@ -77,14 +81,16 @@ class BrokerDefinition(NamedTuple):
         return self.value.name
 
 
-@cache
-def broker_definitions() -> Mapping[str, BrokerDefinition]:
-    """Every broker setting by name, in alphabetical order."""
-    from odradek.node.config import table_cluster, table_groups, table_log, table_network, table_security
+def broker_definition(name: str) -> BrokerDefinition | None:
+    """The definition of a broker setting, None for a name that nobody knows."""
+    row = _rows().get(name)
+    return None if row is None else _definition(*row)
 
-    tables = (table_cluster, table_groups, table_log, table_network, table_security)
-    rows = sorted(row for table in tables for row in table.ROWS)
-    return {row[0]: _definition(*row) for row in rows}
+
+@cache
+def broker_names() -> tuple[str, ...]:
+    """The name of every broker setting, in alphabetical order."""
+    return tuple(sorted(_rows()))
 
 
 def synonyms_of(name: str) -> tuple[str, ...]:
@@ -97,7 +103,7 @@ def synonyms_of(name: str) -> tuple[str, ...]:
             return group
     if name.startswith("listener.name."):
         plain = name.split(".", 3)[3:]
-        if plain and plain[0] in broker_definitions():
+        if plain and plain[0] in _rows():
             return (name, plain[0])
     return (name,)
 
@@ -111,10 +117,19 @@ def closest_name(name: str) -> str | None:
     """The known name that is most like `name`, None if none is like it."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(name.lower().replace("_", "."), broker_definitions(), n=1, cutoff=0.7)
+    matches = get_close_matches(name.lower().replace("_", "."), broker_names(), n=1, cutoff=0.7)
     return matches[0] if matches else None
 
 
+@cache
+def _rows() -> Mapping[str, Row]:
+    from odradek.node.config import table_cluster, table_groups, table_log, table_network, table_security
+
+    tables = (table_cluster, table_groups, table_log, table_network, table_security)
+    return {row[0]: row for table in tables for row in table.ROWS}
+
+
+@cache
 def _definition(
     name: str, kind: str, default: str | None, allowed: str, flags: str, documentation: str
 ) -> BrokerDefinition:

@@ -11,7 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from odradek.node.config.definitions import UpdateMode, broker_definitions, synonyms_of
+from odradek.node.config.definitions import (
+    BrokerDefinition,
+    UpdateMode,
+    broker_definition,
+    broker_names,
+    synonyms_of,
+)
 from odradek.node.config.node_config import ConfigSource, NodeConfig, SetValue
 from odradek.storage.config_types import ConfigDefinition, ConfigType, format_value
 from odradek.storage.log_config import in_topic_unit, topic_definitions
@@ -44,22 +50,24 @@ def topic_entries(overrides: Mapping[str, str], config: NodeConfig) -> list[Conf
 
 def broker_entries(config: NodeConfig) -> list[ConfigEntry]:
     """Every broker setting of a node, in alphabetical order."""
-    return [
-        _broker_entry(name, config)
-        for name, definition in broker_definitions().items()
-        if not definition.is_internal
-    ]
+    return [_broker_entry(name, config) for name in broker_names() if not _known(name).is_internal]
 
 
 def cluster_entries(config: NodeConfig) -> list[ConfigEntry]:
-    """The settings changed for the whole cluster while running: what a broker resource without a name answers."""
+    """The settings changed for the whole cluster: what a broker resource without a name answers."""
     wanted = ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG
     return [
-        _entry(definition.value, value.text, value.source, (), is_read_only=False)
-        for name, definition in broker_definitions().items()
+        _entry(_known(name).value, value.text, value.source, (), is_read_only=False)
+        for name in broker_names()
         for value in config.set_values(name)
         if value.name == name and value.source is wanted
     ]
+
+
+def _known(name: str) -> BrokerDefinition:
+    definition = broker_definition(name)
+    assert definition is not None, name
+    return definition
 
 
 def _topic_entry(
@@ -75,13 +83,13 @@ def _topic_entry(
     first = synonyms[0]
     value: str | None = first.text
     if first.name != name:
-        parsed = broker_definitions()[first.name].value.parse(first.text)
+        parsed = _known(first.name).value.parse(first.text)
         value = format_value(in_topic_unit(first.name, parsed))
     return _entry(definition, value, first.source, tuple(synonyms), is_read_only=False)
 
 
 def _broker_entry(name: str, config: NodeConfig) -> ConfigEntry:
-    definition = broker_definitions()[name]
+    definition = _known(name)
     synonyms = _with_defaults(name, config)
     value = format_value(config.value(name))
     own = [synonym for synonym in synonyms if synonym.name == name]
@@ -94,7 +102,7 @@ def _with_defaults(name: str, config: NodeConfig) -> list[SetValue]:
     """The values of a broker setting and its synonyms, the defaults last."""
     values = config.set_values(name)
     for synonym in synonyms_of(name):
-        default = broker_definitions()[synonym].value.default
+        default = _known(synonym).value.default
         if default is not None:
             values.append(SetValue(synonym, default, ConfigSource.DEFAULT_CONFIG))
     return values

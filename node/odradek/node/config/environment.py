@@ -17,7 +17,7 @@ from typing import Final
 CLUSTER_ID: Final = "odradek.cluster.id"
 
 #: Variables of the image, its start scripts, and of Kubernetes service links.
-_NOT_SETTINGS: Final = re.compile(
+_NOT_SETTINGS: Final = (
     r"KAFKA_(HOME|VERSION|DEBUG|DEBUG_.*|USER|.*_OPTS?|LOG4J_.*|TOOLS_LOG4J_.*|JMX_.*|CLASSPATH|MODE"
     r"|SERVICE_(HOST|PORT).*|PORT|PORT_[0-9]+_.*)"
 )
@@ -35,7 +35,7 @@ def settings_from_environment(environ: Mapping[str, str]) -> dict[str, str]:
         settings[CLUSTER_ID] = environ["CLUSTER_ID"]
     plain: dict[str, str] = {}
     for variable, value in environ.items():
-        if not variable.startswith("KAFKA_") or _NOT_SETTINGS.fullmatch(variable):
+        if not variable.startswith("KAFKA_") or re.fullmatch(_NOT_SETTINGS, variable):
             continue
         if variable == "KAFKA_CLUSTER_ID":
             settings[CLUSTER_ID] = value

@@ -17,9 +17,11 @@ from odradek.storage.config_types import InvalidValueError, split_list
 
 SECURITY_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
-_LISTENER: Final = re.compile(r"([^:/\s]+)://(\[[0-9a-fA-F:.%]*\]|[^:/\[\]\s]*):([0-9]{1,5}|-1)")
-_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:/@\[\]\s]+):([0-9]{1,5})")
-_VOTER: Final = re.compile(r"([0-9]+)@(.+)")
+# Compiled when first used, by `re` itself: a node without controllers never needs two of them.
+_LISTENER: Final = r"([^:/\s]+)://(\[[0-9a-fA-F:.%]*\]|[^:/\[\]\s]*):([0-9]{1,5})"
+_ADDRESS: Final = r"(\[[0-9a-fA-F:.%]+\]|[^:/@\[\]\s]+):([0-9]{1,5})"
+_VOTER: Final = r"([0-9]{1,10})@(.+)"
+_IPV4: Final = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
 _LISTENER_FORM: Final = "expected a list of NAME://host:port, with each name and each port once"
 
 
@@ -55,7 +57,7 @@ def format_address(host: str, port: int) -> str:
 
 def parse_address(name: str, text: str) -> tuple[str, int]:
     """(host, port) of host:port or [ipv6]:port. Raises `InvalidValueError` under `name`."""
-    match = _ADDRESS.fullmatch(text.strip())
+    match = re.fullmatch(_ADDRESS, text.strip())
     if match is None or int(match[2]) > 65535:
         raise InvalidValueError(name, text, "expected host:port, with a port up to 65535")
     return match[1].strip("[]"), int(match[2])
@@ -85,7 +87,7 @@ def parse_listeners(
     shown = ",".join(elements)
     listeners: list[Listener] = []
     for element in elements:
-        match = _LISTENER.fullmatch(element)
+        match = re.fullmatch(_LISTENER, element)
         if match is None or int(match[3]) > 65535:
             raise InvalidValueError(name, shown, f"{element!r} is not a listener; {_LISTENER_FORM}")
         listener_name = match[1].upper()
@@ -103,7 +105,7 @@ def parse_voters(elements: Sequence[str]) -> tuple[Voter, ...]:
     name = "controller.quorum.voters"
     voters: dict[int, Voter] = {}
     for element in elements:
-        match = _VOTER.fullmatch(element)
+        match = re.fullmatch(_VOTER, element)
         if match is None or int(match[1]) in voters:
             raise InvalidValueError(
                 name, ",".join(elements), "expected a list of id@host:port, with each id once"
@@ -147,4 +149,4 @@ def _is_one_of_each_family(pair: Sequence[Listener]) -> bool:
 def _family(host: str) -> int:
     if ":" in host:
         return 6
-    return 4 if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", host) else 0
+    return 4 if re.fullmatch(_IPV4, host) else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from odradek.node.config.definitions import Support, broker_definitions, closest_name, is_foreign
+from odradek.node.config.definitions import Support, broker_definition, closest_name, is_foreign
 from odradek.storage.log_config import topic_definitions
 
 
@@ -27,7 +27,7 @@ def notes_on_names(settings: Mapping[str, str]) -> tuple[Note, ...]:
     notes: list[Note] = []
     unused: dict[Support, list[str]] = {Support.NOT_YET: [], Support.NO_MEANING: []}
     for name, text in settings.items():
-        definition = broker_definitions().get(name)
+        definition = broker_definition(name)
         if definition is None:
             if not is_foreign(name):
                 notes.append(Note(True, _unknown(name)))

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from odradek.node.config import validation
-from odradek.node.config.definitions import UpdateMode, broker_definitions, synonyms_of
+from odradek.node.config.definitions import UpdateMode, broker_definition, synonyms_of
 from odradek.node.config.listeners import (
     Listener,
     Voter,
@@ -138,8 +138,8 @@ class NodeConfig:
         cluster_wide: Mapping[str, str] = _NOTHING,
         per_broker: Mapping[str, str] = _NOTHING,
     ) -> None:
-        """`static`: text by name, from the file, the environment and the command line; unknown names are kept and
-        ignored. `cluster_wide`, `per_broker`: what was changed while running, the last the strongest.
+        """`static`: text by name, from file, environment and the command line; unknown ones are ignored.
+        `cluster_wide`, `per_broker`: what was changed while running, the last the strongest.
 
         Raises `ConfigError` for a value or a combination that is not allowed.
         """
@@ -151,15 +151,15 @@ class NodeConfig:
         settings = {**static, **cluster_wide, **per_broker}
         self.is_standalone = "process.roles" not in settings
         self._values: dict[str, ConfigValue] = {}
-        definitions = broker_definitions()
-        for name, text in settings.items():
-            if name in definitions:
-                self._values[name] = definitions[name].value.parse(text)
         if self.is_standalone:
             validation.check_standalone(settings)
             for name, text in _STANDALONE_DEFAULTS.items():
                 if not any(synonym in settings for synonym in synonyms_of(name)):
-                    self._values[name] = definitions[name].value.parse(text)
+                    settings[name] = text
+        for name, text in settings.items():
+            definition = broker_definition(name)
+            if definition is not None:
+                self._values[name] = definition.value.parse(text)
         self._read_identity()
         self._read_listeners()
         validation.check(self)
@@ -256,7 +256,9 @@ class NodeConfig:
         """The value of a known name, its default if nobody set it. Synonyms are not looked at."""
         if name in self._values:
             return self._values[name]
-        return broker_definitions()[name].value.default_value
+        definition = broker_definition(name)
+        assert definition is not None, name
+        return definition.value.default_value
 
     def elements(self, name: str) -> tuple[str, ...]:
         """The value of a list; empty if there is none."""
@@ -291,7 +293,7 @@ def check_dynamic(name: str, text: str, *, per_broker: bool) -> None:
 
     `per_broker`: the change is for one broker; otherwise for all of them.
     """
-    definition = broker_definitions().get(name)
+    definition = broker_definition(name)
     if definition is None:
         raise ConfigError(f"{name} is not a broker configuration")
     if definition.update_mode is UpdateMode.READ_ONLY:

@@ -19,17 +19,17 @@ from odradek.storage.config_types import ConfigError
 _BLANKS: Final = " \t\f"
 _ESCAPES: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _WRITTEN: Final = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\f": "\\f", "\\": "\\\\"}
-_ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|[^u]|u)", re.DOTALL)
-_LINE_END: Final = re.compile(r"\r\n|\n|\r")
+_ESCAPE: Final = r"(?s)\\(u[0-9a-fA-F]{4}|.)"
+_LINE_END: Final = r"\r\n|\n|\r"
 #: A name: anything but an unescaped separator; then the separator.
-_NAME: Final = re.compile(r"((?:[^\\=: \t\f]|\\.)*)[ \t\f]*[=:]?[ \t\f]*", re.DOTALL)
+_NAME: Final = r"(?s)((?:[^\\=: \t\f]|\\.)*)[ \t\f]*[=:]?[ \t\f]*"
 
 
 def parse_properties(text: str) -> dict[str, str]:
     """Names and values in the order of first appearance. Raises `ConfigError` for a malformed \\u escape."""
     properties: dict[str, str] = {}
     for line in _logical_lines(text):
-        match = _NAME.match(line)
+        match = re.match(_NAME, line)
         assert match is not None, line
         properties[_unescape(match[1])] = _unescape(line[match.end() :])
     return properties
@@ -46,7 +46,7 @@ def format_properties(properties: Mapping[str, str]) -> str:
 def _logical_lines(text: str) -> Iterator[str]:
     """Lines with their continuations joined and comments left out."""
     pending: str | None = None
-    for line in _LINE_END.split(text):
+    for line in re.split(_LINE_END, text):
         line = line.lstrip(_BLANKS)
         if pending is None and (not line or line[0] in "#!"):
             continue
@@ -64,7 +64,7 @@ def _logical_lines(text: str) -> Iterator[str]:
 def _unescape(text: str) -> str:
     if "\\" not in text:
         return text
-    text = _ESCAPE.sub(_replacement, text)
+    text = re.sub(_ESCAPE, _replacement, text)
     # Two \\u escapes can be one character beyond the first plane.
     return text.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "surrogatepass")
 
