@@ -1,0 +1,110 @@
+"""Sockets and limits of a listener, with a handler that echoes frames."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from odradek.node.net.listener import Connection, ConnectionLimits, Listener
+
+
+class Echo:
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.gone = False
+
+    def receive(self, frame: memoryview) -> bool:
+        if bytes(frame[:4]) == b"wait":
+            return False
+        self.connection.write([struct.pack(">i", len(frame)), bytes(frame)])
+        return True
+
+    def idle(self) -> bool:
+        return True
+
+    def closed(self) -> None:
+        self.gone = True
+
+
+@asynccontextmanager
+async def listening(limits: ConnectionLimits) -> AsyncIterator[tuple[Listener, list[Echo]]]:
+    handlers: list[Echo] = []
+
+    def open_session(connection: Connection) -> Echo:
+        handlers.append(Echo(connection))
+        return handlers[-1]
+
+    listener = Listener("PLAINTEXT", limits, open_session)
+    await listener.start("127.0.0.1", 0)
+    try:
+        yield listener, handlers
+    finally:
+        listener.stop_accepting()
+        listener.close_connections()
+        await asyncio.sleep(0)
+
+
+def frame(body: bytes) -> bytes:
+    return struct.pack(">i", len(body)) + body
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await asyncio.wait_for(reader.read(), 10) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_frames_of_any_size_come_through() -> None:
+    async with listening(ConnectionLimits(10, 10, -1, 10_000_000)) as (listener, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        bodies = [b"small", b"", b"x" * 70_000, b"y" * 5_000_000, b"last"]
+        for body in bodies:
+            writer.write(frame(body))
+        for body in bodies:
+            assert await asyncio.wait_for(reader.readexactly(4 + len(body)), 20) == frame(body)
+        writer.close()
+
+
+async def test_a_busy_session_is_given_no_more_until_it_resumes() -> None:
+    async with listening(ConnectionLimits(10, 10, -1, 1000)) as (listener, handlers):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(frame(b"wait") + frame(b"after"))
+        await asyncio.sleep(0.02)
+        handlers[0].connection.resume()
+        assert await asyncio.wait_for(reader.readexactly(9), 10) == frame(b"after")
+        writer.close()
+
+
+async def test_connections_beyond_the_limits_are_refused_and_places_are_given_back() -> None:
+    async with listening(ConnectionLimits(2, 1, -1, 1000)) as (listener, handlers):
+        _, first = await asyncio.open_connection("127.0.0.1", listener.port)
+        reader, _ = await asyncio.open_connection("127.0.0.1", listener.port)
+        assert await closed(reader)
+        first.close()
+        while not handlers[0].gone:
+            await asyncio.sleep(0.001)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(frame(b"hello"))
+        assert await asyncio.wait_for(reader.readexactly(9), 10) == frame(b"hello")
+        writer.close()
+
+
+async def test_an_idle_connection_is_closed() -> None:
+    async with listening(ConnectionLimits(10, 10, 20, 1000)) as (listener, _):
+        reader, _ = await asyncio.open_connection("127.0.0.1", listener.port)
+        assert await closed(reader)
+
+
+async def test_a_peer_that_does_not_read_stops_being_read() -> None:
+    async with listening(ConnectionLimits(10, 10, -1, 10_000_000)) as (listener, handlers):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1 << 26)
+        body = b"z" * 1_000_000
+        for _ in range(40):
+            writer.write(frame(body))
+        await asyncio.sleep(0.05)
+        transport = handlers[0].connection.transport
+        assert transport is not None and transport.get_write_buffer_size() < 4_000_000
+        for _ in range(40):
+            assert await asyncio.wait_for(reader.readexactly(4 + len(body)), 20) == frame(body)
+        writer.close()
