@@ -160,7 +160,7 @@ def read_records(
 
 
 def skip_records(data: bytes, count: int, end: int, most: int) -> int:
-    """Follow the lengths of up to `most` of `count` records in an area of `end` bytes that begins with `data`.
+    """Follow the lengths of up to `most` of `count` records in an area of `end` bytes beginning with `data`.
 
     The cheapest look at a records area: that the lengths chain, not what is inside the records. `data` may
     be the beginning of the area; the walk stops where it ends. Returns the position after the last record
