@@ -17,20 +17,9 @@ from typing import Final, NamedTuple
 import google_crc32c
 
 from odradek.proto.kafka.compression import Buffer, CompressionError, compress, decompress
-from odradek.proto.kafka.records import Header, Record, RecordError, encode_records, read_records
-
-__all__ = [
-    "BatchHeader",
-    "Header",
-    "InvalidBatchError",
-    "Record",
-    "build_batch",
-    "compute_crc",
-    "iter_headers",
-    "iter_records",
-    "parse_header",
-    "stamp",
-]
+from odradek.proto.kafka.records import Header as Header
+from odradek.proto.kafka.records import Record as Record
+from odradek.proto.kafka.records import RecordError, encode_records, read_records
 
 HEADER_SIZE: Final = 61
 LOG_OVERHEAD: Final = 12
