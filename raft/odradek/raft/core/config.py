@@ -1,0 +1,45 @@
+"""Timeouts and limits of the core. Each has a unit, and a value that cannot work is refused here."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class RaftConfig:
+    """`election_timeout_ms` is the shortest silence after which a follower campaigns; the deadline is drawn
+    from [timeout, 2 x timeout). It is also the time without a quorum after which a leader steps down."""
+
+    election_timeout_ms: int = 500
+    heartbeat_interval_ms: int = 100
+    append_bytes_max: int = 1 * MIB
+    """Entries of one message; a single larger entry still travels, alone."""
+    inflight_appends_max: int = 64
+    inflight_bytes_max: int = 16 * MIB
+    proposal_bytes_max: int = 8 * MIB
+    uncommitted_bytes_max: int = 64 * MIB
+    apply_bytes_max: int = 8 * MIB
+    """Entries handed out for application in one `Ready`."""
+    snapshot_chunk_bytes: int = 512 * KIB
+    snapshot_bytes_max: int = 1024 * MIB
+
+    def __post_init__(self) -> None:
+        if not 0 < self.heartbeat_interval_ms < self.election_timeout_ms:
+            raise ValueError(
+                f"heartbeat_interval_ms ({self.heartbeat_interval_ms}) must be positive and below "
+                f"election_timeout_ms ({self.election_timeout_ms})"
+            )
+        for name in (
+            "append_bytes_max",
+            "inflight_appends_max",
+            "inflight_bytes_max",
+            "proposal_bytes_max",
+            "apply_bytes_max",
+            "snapshot_chunk_bytes",
+            "snapshot_bytes_max",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.uncommitted_bytes_max < self.proposal_bytes_max:
+            raise ValueError("uncommitted_bytes_max must hold at least one proposal of proposal_bytes_max")

@@ -1,0 +1,143 @@
+"""What a leader knows of one follower, and how much it may have under way to it.
+
+Decides when the next append (or snapshot chunk) may leave. Three states:
+* PROBE: the follower's log is unknown; one append at a time, until one is accepted.
+* REPLICATE: appends are pipelined, within a window of messages and bytes.
+* SNAPSHOT: the entries it needs are gone; chunks of a snapshot go out one by one.
+Invariant: match_index < next_index; match_index only grows, except when the follower says that it lost its
+log. Source: Raft thesis 3.5, 10.2.1; state names after etcd's `tracker`.
+"""
+
+from collections import deque
+from enum import IntEnum
+
+from .types import SnapshotMeta
+
+
+class ProgressState(IntEnum):
+    PROBE = 0
+    REPLICATE = 1
+    SNAPSHOT = 2
+
+
+class Progress:
+    """Progress of one follower; lives as long as the leadership."""
+
+    __slots__ = (
+        "_inflight",
+        "_inflight_bytes",
+        "contact_ms",
+        "match_index",
+        "next_index",
+        "probe_sent",
+        "sent_commit",
+        "snapshot",
+        "snapshot_offset",
+        "state",
+    )
+
+    def __init__(self, next_index: int, now_ms: int) -> None:
+        self.state = ProgressState.PROBE
+        self.match_index = 0
+        self.next_index = next_index
+        self.probe_sent = False
+        self.sent_commit = 0
+        self.contact_ms = now_ms
+        self.snapshot: SnapshotMeta | None = None
+        self.snapshot_offset = 0
+        self._inflight: deque[tuple[int, int]] = deque()
+        self._inflight_bytes = 0
+
+    @property
+    def inflight(self) -> int:
+        return len(self._inflight)
+
+    def is_paused(self, appends_max: int, bytes_max: int) -> bool:
+        """Nothing may leave before the follower answers."""
+        if self.state == ProgressState.REPLICATE:
+            return len(self._inflight) >= appends_max or self._inflight_bytes >= bytes_max
+        return self.probe_sent
+
+    def on_sent(self, last_index: int, size: int, commit: int) -> None:
+        """An append that ends at `last_index` left, with `size` bytes of entries (none: last_index = next -
+        1)."""
+        self.sent_commit = max(self.sent_commit, commit)
+        if self.state == ProgressState.REPLICATE:
+            if last_index >= self.next_index:
+                self._inflight.append((last_index, size))
+                self._inflight_bytes += size
+                self.next_index = last_index + 1
+        else:
+            self.probe_sent = True
+
+    def on_accepted(self, index: int) -> bool:
+        """The follower durably holds everything up to `index`. True when that is news."""
+        while self._inflight and self._inflight[0][0] <= index:
+            self._inflight_bytes -= self._inflight.popleft()[1]
+        news = index > self.match_index
+        if news:
+            self.match_index = index
+        self.next_index = max(self.next_index, index + 1)
+        if self.state == ProgressState.PROBE or (
+            self.state == ProgressState.SNAPSHOT
+            and self.snapshot is not None
+            and index >= self.snapshot.index
+        ):
+            self._enter(ProgressState.REPLICATE)
+        return news
+
+    def on_rejected(self, prev_index: int, next_index: int) -> bool:
+        """The follower does not hold `prev_index`; try again at `next_index`. False for an answer out of
+        date.
+
+        Why: answers arrive late and twice. While pipelining, only a rejection above `match_index` can be
+        real; while probing, only the rejection of the one probe under way.
+        """
+        if self.state == ProgressState.REPLICATE:
+            if prev_index <= self.match_index:
+                return False
+            self._enter(ProgressState.PROBE)
+        elif self.state == ProgressState.SNAPSHOT or prev_index != self.next_index - 1:
+            return False
+        self.next_index = max(min(next_index, prev_index), self.match_index + 1)
+        self.probe_sent = False
+        return True
+
+    def on_log_lost(self, next_index: int) -> None:
+        """The follower lost entries it had acknowledged: nothing known of it holds any more."""
+        self.match_index = 0
+        self.next_index = next_index
+        self._enter(ProgressState.PROBE)
+
+    def on_heartbeat_response(self) -> None:
+        """It lives, so whatever was under way may be lost: allow one more message."""
+        self.probe_sent = False
+        if self.state == ProgressState.REPLICATE and self._inflight:
+            self._inflight_bytes -= self._inflight.popleft()[1]
+
+    def begin_snapshot(self, snapshot: SnapshotMeta) -> None:
+        self._enter(ProgressState.SNAPSHOT)
+        self.snapshot = snapshot
+        self.snapshot_offset = 0
+
+    def on_snapshot_progress(self, index: int, next_offset: int) -> bool:
+        """The follower holds the snapshot's bytes up to `next_offset`. False for an answer out of date."""
+        if self.snapshot is None or self.snapshot.index != index or next_offset > self.snapshot.size:
+            return False
+        self.snapshot_offset = next_offset
+        self.probe_sent = False
+        return True
+
+    def abort_snapshot(self) -> None:
+        """The snapshot under way cannot be read any more: start over."""
+        if self.state == ProgressState.SNAPSHOT:
+            self._enter(ProgressState.PROBE)
+
+    def _enter(self, state: ProgressState) -> None:
+        self.state = state
+        self.probe_sent = False
+        self.snapshot = None
+        self._inflight.clear()
+        self._inflight_bytes = 0
+        if state == ProgressState.REPLICATE:
+            self.next_index = self.match_index + 1

@@ -1,0 +1,173 @@
+"""Log replication: the leader's side (who gets what, what is committed) and the follower's answer to an
+append.
+ Decides which appends, heartbeats and snapshot chunks leave, and how far a quorum durably holds the log. Does
+not change roles or terms. Invariants: the leader counts itself only up to its own durable index; only an
+entry of the leader's own term is committed by counting (thesis figure 3.7, "Figure 8" of the paper), older
+ones with it. Source: Raft thesis 3.5, 3.6.2, 6.2 (check quorum), 10.2.1.
+"""
+
+from collections.abc import Iterator
+
+from .config import RaftConfig
+from .log_view import LogView
+from .messages import AppendAccepted, AppendRejected, AppendRequest, Heartbeat
+from .progress import Progress, ProgressState
+from .quorum import Configuration
+from .ready import ChunkToSend
+from .types import SnapshotMeta
+
+
+class Replication:
+    """A leader's office: one `Progress` per follower, the heartbeat and the check-quorum deadline."""
+
+    __slots__ = (
+        "_config",
+        "_configuration",
+        "_log",
+        "_node_id",
+        "_term",
+        "heartbeat_deadline_ms",
+        "progress",
+        "quorum_deadline_ms",
+        "term_start_index",
+    )
+
+    def __init__(
+        self,
+        node_id: int,
+        term: int,
+        configuration: Configuration,
+        config: RaftConfig,
+        log: LogView,
+        now_ms: int,
+    ) -> None:
+        self._node_id = node_id
+        self._term = term
+        self._configuration = configuration
+        self._config = config
+        self._log = log
+        # The entry that opens the term comes next.
+        self.term_start_index = log.last_index + 1
+        self.progress = {
+            voter: Progress(self.term_start_index, now_ms)
+            for voter in sorted(configuration.voters)
+            if voter != node_id
+        }
+        self.heartbeat_deadline_ms = now_ms + config.heartbeat_interval_ms
+        self.quorum_deadline_ms = now_ms + config.election_timeout_ms
+
+    @property
+    def next_deadline(self) -> int | None:
+        """A leader without followers has nothing to wait for."""
+        return min(self.heartbeat_deadline_ms, self.quorum_deadline_ms) if self.progress else None
+
+    def committable_index(self) -> int:
+        """How far the log may be committed; at most the present commit index when nothing new is."""
+        progress, own = self.progress, self._log.durable_index
+        if not progress:
+            index = own
+        else:
+            index = self._configuration.quorum_value(
+                lambda voter: progress[voter].match_index if voter in progress else own
+            )
+        if index > self._log.commit and self._log.term_at(index) == self._term:
+            return index
+        return self._log.commit
+
+    def has_quorum(self, now_ms: int) -> bool:
+        """A quorum answered within the election timeout. Moves the deadline to when that would stop being
+        true."""
+        progress = self.progress
+        contact_ms = self._configuration.quorum_value(
+            lambda voter: progress[voter].contact_ms if voter in progress else now_ms
+        )
+        self.quorum_deadline_ms = contact_ms + self._config.election_timeout_ms
+        return now_ms < self.quorum_deadline_ms
+
+    def heartbeats(self, now_ms: int) -> Iterator[Heartbeat]:
+        self.heartbeat_deadline_ms = now_ms + self._config.heartbeat_interval_ms
+        for voter, progress in self.progress.items():
+            commit = min(progress.match_index, self._log.commit)
+            yield Heartbeat(self._node_id, voter, self._term, commit)
+
+    def appends(self, snapshot: SnapshotMeta | None) -> Iterator[AppendRequest | ChunkToSend]:
+        """Everything that may leave now, for all followers. `snapshot` is the newest stored one."""
+        for voter, progress in self.progress.items():
+            while (message := self._next_for(voter, progress, snapshot)) is not None:
+                yield message
+
+    def _next_for(
+        self, voter: int, progress: Progress, snapshot: SnapshotMeta | None
+    ) -> AppendRequest | ChunkToSend | None:
+        config, log = self._config, self._log
+        if progress.is_paused(config.inflight_appends_max, config.inflight_bytes_max):
+            return None
+        if progress.state == ProgressState.SNAPSHOT:
+            return self._next_chunk(voter, progress)
+        prev_index = progress.next_index - 1
+        prev_term = log.term_at(prev_index)
+        if prev_term is None:
+            # The entries it needs were compacted.
+            assert snapshot is not None and snapshot.index >= log.base_index, (snapshot, log.base_index)
+            progress.begin_snapshot(snapshot)
+            return self._next_chunk(voter, progress)
+        last_index = log.last_index
+        nothing_new = prev_index >= last_index and progress.sent_commit >= log.commit
+        if nothing_new and progress.state == ProgressState.REPLICATE:
+            return None
+        entries = (
+            log.entries(prev_index + 1, last_index, config.append_bytes_max)
+            if prev_index < last_index
+            else []
+        )
+        size = sum(len(entry.data) for entry in entries)
+        progress.on_sent(prev_index + len(entries), size, log.commit)
+        return AppendRequest(
+            self._node_id, voter, self._term, prev_index, prev_term, log.commit, tuple(entries)
+        )
+
+    def _next_chunk(self, voter: int, progress: Progress) -> ChunkToSend:
+        snapshot, offset = progress.snapshot, progress.snapshot_offset
+        assert snapshot is not None
+        progress.probe_sent = True
+        length = min(self._config.snapshot_chunk_bytes, snapshot.size - offset)
+        return ChunkToSend(voter, self._term, snapshot.index, snapshot.term, snapshot.size, offset, length)
+
+    def on_rejected(self, message: AppendRejected) -> None:
+        """Find the last place at which both logs may agree, and continue from there."""
+        progress = self.progress[message.sender]
+        index, _ = self._log.last_possible_match(message.hint_index, message.hint_term)
+        # Below the base the terms are gone; the follower's own hint is the best guess, and asks for a
+        # snapshot.
+        next_index = min(index, message.hint_index) + 1
+        if message.log_lost:
+            progress.on_log_lost(next_index)
+        else:
+            progress.on_rejected(message.prev_index, next_index)
+
+    def on_heartbeat_response(self, sender: int) -> None:
+        """Whatever left without an answer may be lost: resend, or ask with an empty append where the follower
+        is."""
+        progress = self.progress[sender]
+        progress.on_heartbeat_response()
+        if progress.match_index < self._log.last_index and progress.state == ProgressState.REPLICATE:
+            progress.sent_commit = -1
+
+
+def answer_append(log: LogView, message: AppendRequest, log_lost: bool) -> AppendAccepted | AppendRejected:
+    """Merge a leader's append into the log, or say where to look for common ground.
+
+    The accepted index is what the request proves, never the length of the own log: entries beyond it may be
+    an older leader's.
+    """
+    sender, to, term = message.to, message.sender, message.term
+    if message.prev_index < log.commit:
+        # Out of date: the committed prefix equals the leader's by definition.
+        return AppendAccepted(sender, to, term, log.commit)
+    if log.term_at(message.prev_index) != message.prev_term:
+        hint_index, hint_term = log.last_possible_match(message.prev_index, message.prev_term)
+        return AppendRejected(sender, to, term, message.prev_index, hint_index, hint_term, log_lost)
+    log.merge(message.prev_index, message.entries)
+    last_index = message.prev_index + len(message.entries)
+    log.commit_to(min(message.commit, last_index))
+    return AppendAccepted(sender, to, term, last_index)

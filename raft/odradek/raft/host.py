@@ -1,0 +1,303 @@
+"""All consensus groups of a node: one write-ahead log, one timer, and the way from a message to its group.
+ Decides when each group gets its turn. Invariants: groups with work run once per turn of the loop, and
+everything they write in that turn is one write and one sync; the timer is set for the earliest deadline of
+all groups, and there is none when nothing has a deadline; after a failure of the disk the host is dead:
+nothing is sent, confirmed or retried.
+"""
+
+import asyncio
+import logging
+import random as random_module
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from heapq import heappop, heappush
+
+from odradek.storage.disk import Disk, DiskError, Lock
+
+from .core.config import MIB, RaftConfig
+from .core.log_view import LogView
+from .core.messages import Message
+from .core.raft import Raft
+from .core.types import HardState, Random, SnapshotMeta
+from .group import GroupServices, RaftGroup
+from .ports import ApplyError, NoTransport, RaftStoppedError, StateMachine, Transport
+from .snapshot_store import SnapshotStore
+from .syncer import InlineSyncer, Syncer, ThreadSyncer
+from .wal import DEFAULT_SEGMENT_BYTES, Wal
+from .wal_recovery import GroupRecord
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Limits of a host. `threaded=False`: syncs happen in the loop's thread, as the simulator needs it."""
+
+    raft: RaftConfig = field(default_factory=RaftConfig)
+    segment_bytes: int = DEFAULT_SEGMENT_BYTES
+    segments_max: int = 8
+    """Beyond this number of files, groups that hold the oldest one are made to take a snapshot."""
+    snapshot_log_bytes: int = 4 * MIB
+    """A snapshot is taken after this much log, or after as much as the last snapshot was long, if that is
+    more."""
+    trailing_log_bytes: int = 1 * MIB
+    """Entries kept in memory behind a snapshot for followers that are a little behind; not in groups of one
+    voter."""
+    threaded: bool = True
+
+
+class RaftHost:
+    """Use: `await start()`, `open_group(...)` for each group, `await stop()`.
+
+    `on_failure` is called once with a DiskError when the host died of its disk, and with an ApplyError for
+    each group whose machine broke (the other groups go on).
+    """
+
+    def __init__(
+        self,
+        node_id: int,
+        disk: Disk,
+        path: str,
+        *,
+        transport: Transport | None = None,
+        settings: HostSettings | None = None,
+        random: Random | None = None,
+        now_ms: Callable[[], int] | None = None,
+        on_failure: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self.node_id = node_id
+        self.settings = settings or HostSettings()
+        self.failure: Exception | None = None
+        self._disk = disk
+        self._path = path
+        self._transport = transport or NoTransport()
+        self._random = random or random_module.Random()
+        self._now_ms = now_ms
+        self._on_failure = on_failure
+        self._groups: dict[int, RaftGroup] = {}
+        self._woken: dict[int, RaftGroup] = {}
+        self._turn_scheduled = False
+        self._deadlines: list[tuple[int, int]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0
+        self._services: GroupServices | None = None
+        self._syncers: list[Syncer] = []
+        self._lock: Lock | None = None
+
+    # -- for the node
+
+    async def start(self) -> None:
+        """Recover what the disk holds. Raises DiskError, DiskLockedError, WalFormatError."""
+        loop = asyncio.get_running_loop()
+        if self._now_ms is None:
+            self._now_ms = lambda: int(loop.time() * 1000)
+        self._loop = loop
+        self._disk.makedirs(self._path)
+        self._disk.sync_dir(self._path.rpartition("/")[0] or ".")
+        self._lock = self._disk.lock(f"{self._path}/.lock")
+        wal = Wal(
+            self._disk,
+            f"{self._path}/wal",
+            self.node_id,
+            self._syncer("raft-wal"),
+            self.settings.segment_bytes,
+        )
+        snapshots = SnapshotStore(self._disk, f"{self._path}/snapshots", self._syncer("raft-snapshots"))
+        wal.open()
+        snapshots.open()
+        self._disk.sync_dir(self._path)
+        if wal.corrupt_frames:
+            logger.error("%s: %d damaged frames in the write-ahead log", self._path, wal.corrupt_frames)
+        self._services = GroupServices(
+            wal,
+            snapshots,
+            self._transport,
+            self._now_ms,
+            self._wake,
+            self._on_broken,
+            self.settings.snapshot_log_bytes,
+            self.settings.trailing_log_bytes,
+        )
+
+    def _syncer(self, name: str) -> Syncer:
+        syncer: Syncer
+        if self.settings.threaded:
+            syncer = ThreadSyncer(name, partial(self._post, self._loop.call_soon_threadsafe), self._fail)
+        else:
+            syncer = InlineSyncer(partial(self._post, self._loop.call_soon), self._fail)
+        self._syncers.append(syncer)
+        return syncer
+
+    def open_group(self, group_id: int, voters: Sequence[int], machine: StateMachine) -> RaftGroup:
+        """Bring a group back: the machine gets the last snapshot at once, and the committed entries after it
+        as soon as they are known to be committed. A group whose only voter is this node leads after one
+        write.
+
+        Raises DiskError, and ApplyError when the machine refuses its snapshot.
+        """
+        services = self._services
+        assert services is not None, "the host is not started"
+        assert group_id not in self._groups, f"group {group_id} is open already"
+        record = services.wal.take_group(group_id)
+        loaded = services.snapshots.load(group_id)
+        snapshot, data = loaded if loaded is not None else (None, b"")
+        log, hard_state = _restored(record, snapshot)
+        if len(voters) == 1:
+            services = replace(services, trailing_log_bytes=0)
+        raft = Raft(
+            self.node_id,
+            voters,
+            self.settings.raft,
+            self._random,
+            log,
+            hard_state,
+            snapshot,
+            services.now_ms(),
+        )
+        group = RaftGroup(group_id, raft, machine, services)
+        if snapshot is not None:
+            group.restore(data, snapshot.index)
+            services.wal.note_snapshot(group_id, snapshot.index)
+        if log.last_index != record.last_index:
+            services.wal.note_reset(group_id, log.last_index)
+        if hard_state.damaged:
+            logger.error("%s: group %d lost entries: it neither votes nor leads here", self._path, group_id)
+            services.wal.append(group, 0, group_id, hard_state, 0, 0, (), 0)
+        self._groups[group_id] = group
+        self._wake(group)
+        return group
+
+    def receive(self, group_id: int, message: Message) -> None:
+        """Take a message of another node; one for a group that is not open here is lost."""
+        group = self._groups.get(group_id)
+        if group is not None:
+            group.receive(message)
+
+    async def stop(self) -> None:
+        """Make everything durable and end. Open proposals fail with RaftStoppedError. Raises DiskError."""
+        for group in self._groups.values():
+            group.stop(RaftStoppedError("the host was stopped"))
+        if self._timer is not None:
+            self._timer.cancel()
+        services, self._services = self._services, None
+        try:
+            if services is not None and self.failure is None:
+                services.wal.close()
+        finally:
+            for syncer in self._syncers:
+                syncer.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    # -- turns
+
+    def _wake(self, group: RaftGroup) -> None:
+        self._woken[group.group_id] = group
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Let every woken group do its work, then write what all of them want written."""
+        self._turn_scheduled = False
+        services = self._services
+        if services is None or self.failure is not None:
+            return
+        woken, self._woken = self._woken, {}
+        try:
+            for group in woken.values():
+                group.process()
+                self._schedule(group)
+            services.wal.flush()
+            for group_id in services.wal.groups_to_snapshot(self.settings.segments_max):
+                if group_id in self._groups:
+                    self._groups[group_id].take_snapshot()
+        except DiskError as error:
+            self._fail(error)
+
+    def _post(self, call: Callable[..., object], callback: Callable[[], None]) -> None:
+        try:
+            call(self._complete, callback)
+        except RuntimeError:
+            # Why ignored: the loop was closed without `stop`; nobody is left who could be told.
+            logger.debug("%s: the event loop is closed", self._path)
+
+    def _complete(self, callback: Callable[[], None]) -> None:
+        if self._services is None or self.failure is not None:
+            return
+        try:
+            callback()
+        except DiskError as error:
+            self._fail(error)
+
+    # -- deadlines
+
+    def _schedule(self, group: RaftGroup) -> None:
+        """Have the group called at its deadline. A deadline that only moved back is noticed when the old one
+        fires."""
+        deadline = group.raft.next_deadline
+        if deadline is None or (group.scheduled_ms is not None and group.scheduled_ms <= deadline):
+            return
+        group.scheduled_ms = deadline
+        heappush(self._deadlines, (deadline, group.group_id))
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self._deadlines[0][0]
+        if self._timer is not None:
+            if self._timer_ms <= deadline:
+                return
+            self._timer.cancel()
+        assert self._now_ms is not None
+        self._timer_ms = deadline
+        # One more, because a clock that is rounded down would wake up just before the deadline.
+        self._timer = self._loop.call_later(max(deadline - self._now_ms(), 0) / 1000 + 0.001, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        assert self._now_ms is not None
+        now_ms = self._now_ms()
+        while self._deadlines and self._deadlines[0][0] <= now_ms:
+            deadline, group_id = heappop(self._deadlines)
+            group = self._groups[group_id]
+            if group.scheduled_ms == deadline:
+                group.scheduled_ms = None
+                group.on_timer()
+        if self._deadlines:
+            self._arm()
+
+    # -- failures
+
+    def _fail(self, error: DiskError) -> None:
+        """The disk failed: stop everything, once. What was not confirmed stays unconfirmed."""
+        if self.failure is not None or self._services is None:
+            return
+        self.failure = error
+        logger.error("%s: consensus stops: %s", self._path, error)
+        self._services.wal.halt()
+        for group in self._groups.values():
+            group.stop(error)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._on_failure is not None:
+            self._on_failure(error)
+
+    def _on_broken(self, group: RaftGroup, error: ApplyError) -> None:
+        logger.error("%s: %s", self._path, error, exc_info=error.__cause__)
+        if self._on_failure is not None:
+            self._on_failure(error)
+
+
+def _restored(record: GroupRecord, snapshot: SnapshotMeta | None) -> tuple[LogView, HardState]:
+    """The log after the snapshot, as far as it is one gapless run that agrees with it; and whether that is
+    all."""
+    index, term = (snapshot.index, snapshot.term) if snapshot is not None else (0, 0)
+    damaged = record.is_damaged(index)
+    hard_state = record.hard_state._replace(damaged=damaged)
+    position = index - record.prev_index
+    if not 0 <= position <= len(record.entries):
+        return LogView(index, term, []), hard_state
+    found = record.prev_term if position == 0 else record.entries[position - 1].term
+    # A log that disagrees with a snapshot was written for a leader that lost.
+    return LogView(index, term, record.entries[position:] if found == term else []), hard_state
