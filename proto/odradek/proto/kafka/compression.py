@@ -179,9 +179,13 @@ def _inflate_zstd(data: Buffer, size: int) -> bytes:
     except IndexError:
         inflater = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW)
     try:
-        if 0 <= zstandard.frame_content_size(data) < min(size, _CHUNK):
+        content_size = zstandard.frame_content_size(data)
+        if 0 <= content_size < min(size, _CHUNK):
             return inflater.decompress(data, allow_extra_data=False)
-        return _read_zstd_stream(inflater, data, size)
+        out = _read_zstd_stream(inflater, data, size)
+        if len(out) < min(size, content_size):
+            raise CompressionError("zstd: data is cut off")
+        return out
     except (zstandard.ZstdError, MemoryError) as error:
         raise CompressionError(f"zstd: {error}") from error
     finally:
