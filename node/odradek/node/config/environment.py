@@ -18,7 +18,7 @@ CLUSTER_ID: Final = "odradek.cluster.id"
 
 #: Variables of the image, its start scripts, and of Kubernetes service links.
 _NOT_SETTINGS: Final = (
-    r"KAFKA_(HOME|VERSION|DEBUG|DEBUG_.*|USER|.*_OPTS?|LOG4J_.*|TOOLS_LOG4J_.*|JMX_.*|CLASSPATH|MODE"
+    r"KAFKA_(HOME|VERSION|DEBUG|DEBUG_.*|USER|(.*_)?OPTS?|LOG4J_.*|TOOLS_LOG4J_.*|JMX_.*|CLASSPATH|MODE"
     r"|SERVICE_(HOST|PORT).*|PORT|PORT_[0-9]+_.*)"
 )
 

@@ -11,7 +11,6 @@ Source: Kafka's MetaProperties and StorageTool (KIP-858), tried."""
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -64,7 +63,7 @@ def parse_uuid(text: str) -> bytes:
     """The 16 bytes of a UUID's text. Raises ValueError."""
     try:
         value = base64.b64decode(text + "==", altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError(f"{text} is not a UUID: {error}") from None
     if len(value) != _UUID_BYTES or format_uuid(value) != text:
         raise ValueError(f"{text} is not a UUID of 22 base64 characters")
