@@ -118,7 +118,8 @@ def test_topics_get_the_nodes_defaults_and_then_their_own_values() -> None:
     assert config.topic_defaults.flush_messages == 1
     assert config.topic_log_config({}) is config.topic_defaults
     own = config.topic_log_config({"retention.ms": "5"})
-    assert (own.retention_ms, own.cleanup_policy) == (5, {"compact"})
+    assert own.retention_ms == 5
+    assert own.cleanup_policy == {"compact"}
 
 
 def test_unknown_names_are_carried_without_effect() -> None:
