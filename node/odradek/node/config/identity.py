@@ -89,6 +89,21 @@ def lock_directories(disk: Disk, directories: Sequence[str]) -> list[Lock]:
     return locks
 
 
+def claim_directories(
+    disk: Disk, directories: Sequence[str], *, node_id: int, cluster_id: str | None = None
+) -> Identity:
+    """Lock, `identify`, and let go again: for a caller whose logs take the lock of their directory themselves.
+
+    Whoever gets in between finds the directories initialised, and one of the two is refused when it locks
+    them."""
+    locks = lock_directories(disk, directories)
+    try:
+        return identify(disk, directories, node_id=node_id, cluster_id=cluster_id)
+    finally:
+        for lock in locks:
+            lock.release()
+
+
 def identify(
     disk: Disk,
     directories: Sequence[str],

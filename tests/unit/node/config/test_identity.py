@@ -14,7 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odradek.node.config.identity import format_uuid, identify, lock_directories, parse_uuid, random_uuid
+from odradek.node.config.identity import (
+    claim_directories,
+    format_uuid,
+    identify,
+    lock_directories,
+    parse_uuid,
+    random_uuid,
+)
 from odradek.node.config.properties import format_properties, parse_properties
 from odradek.storage.config_types import ConfigError
 from odradek.storage.disk import DiskError
@@ -215,6 +222,18 @@ def test_a_second_lock_is_refused_and_takes_nothing() -> None:
     for lock in held:
         lock.release()
     assert len(lock_directories(disk, ["a", "b", "a"])) == 2
+
+
+def test_claiming_makes_the_directories_and_leaves_them_unlocked() -> None:
+    disk = MemoryDisk()
+    identity = claim_directories(disk, ["a", "b"], node_id=1, cluster_id=_CLUSTER)
+    assert identity.directory_ids.keys() == {"a", "b"}
+    with pytest.raises(ConfigError, match="but this is node 2"):
+        claim_directories(disk, ["a", "b"], node_id=2)
+    held = lock_directories(disk, ["b"])
+    with pytest.raises(ConfigError, match="in use by another process"):
+        claim_directories(disk, ["a", "b"], node_id=1)
+    assert len(held) == 1
 
 
 def test_another_process_is_kept_out(tmp_path: Path) -> None:
