@@ -1,0 +1,597 @@
+"""The log of one partition: append, read, flush, truncate, and what is known about what it holds.
+
+Decides: the order of an append (validate, producer check, roll, write, take in), when an append is
+submitted to the flusher, and what an I/O error means for the caller. Does not decide who may append or read
+up to where (the replica), nor when maintenance runs (`log_dirs`); `local_log` owns the files.
+
+Invariants: log_start_offset <= log_end_offset, flushed_offset <= log_end_offset. Nothing of an append that
+failed is visible. An append is one positional write into the page cache; it is durable when
+`flush_listener` reports a `flushed_offset` past it. A log loads itself at its first use and holds nothing
+before; one that was never written has no directory.
+
+Errors are values: a full disk gives KAFKA_STORAGE_ERROR (retriable) and changes nothing; any other failure
+takes the whole log directory offline, and from then on every call gives that error. Damage found while
+reading gives CORRUPT_MESSAGE. Source: Kafka's UnifiedLog; KIP-101, KIP-107, KIP-320.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.record_batch import BatchHeader, InvalidBatchError, parse_end_txn_marker
+from odradek.storage.batch_validator import RecordFault, Rejected, validate, validate_follower
+from odradek.storage.checkpoints import LEADER_EPOCHS
+from odradek.storage.disk import Buffer, DiskError, DiskFullError
+from odradek.storage.leader_epoch_cache import EpochEndOffset, LeaderEpochCache
+from odradek.storage.local_log import LocalLog
+from odradek.storage.log_config import LogConfig
+from odradek.storage.log_dir import LogDir
+from odradek.storage.producer_state import ActiveProducer, Duplicate, ProducerState
+from odradek.storage.recovery import load_log, load_producers
+from odradek.storage.retention import NEVER, SegmentSummary, plan_retention
+from odradek.storage.segment import CorruptSegmentError, segment_name
+from odradek.storage.segments import must_roll
+from odradek.storage.timestamps import TimestampOffset, find_newest, find_timestamp
+
+log = logging.getLogger(__name__)
+
+_NONE: Final = ErrorCode.NONE
+_STORAGE_ERROR: Final = ErrorCode.KAFKA_STORAGE_ERROR
+_SNAPSHOT_BYTES: Final = 64 * 1024 * 1024
+"""Appended bytes after which a checkpoint writes a producer snapshot inside a segment."""
+_PRODUCER_CHECK_MS: Final = 600_000
+
+
+class AppendResult(NamedTuple):
+    """What became of one produced batch. Offsets are -1 unless `error` is NONE."""
+
+    error: ErrorCode
+    base_offset: int = -1
+    last_offset: int = -1
+    log_append_time_ms: int = -1
+    log_start_offset: int = -1
+    duplicate: bool = False
+    record_errors: tuple[RecordFault, ...] = ()
+    error_message: str | None = None
+
+
+_UNAVAILABLE: Final = AppendResult(_STORAGE_ERROR)
+
+
+class PartitionLog:
+    """See the module. All calls come from the loop thread; times are wall clock ms."""
+
+    __slots__ = (
+        "_epochs",
+        "_flush_due_ms",
+        "_is_scheduled",
+        "_jitter_ms",
+        "_local",
+        "_producers",
+        "_retention_checked_ms",
+        "_snapshot_offset",
+        "_start",
+        "_unsnapshotted",
+        "config",
+        "durable_gating",
+        "flush_listener",
+        "high_watermark",
+        "home",
+        "name",
+        "partition",
+        "topic",
+        "topic_id",
+    )
+
+    _epochs: LeaderEpochCache
+    _producers: ProducerState
+
+    def __init__(self, home: LogDir, topic: str, partition: int, topic_id: bytes, config: LogConfig) -> None:
+        self.home = home
+        self.topic = topic
+        self.partition = partition
+        self.topic_id = topic_id
+        self.name = f"{topic}-{partition}"
+        self.flush_listener: Callable[[PartitionLog], None] | None = None
+        self.high_watermark = home.high_watermarks.get(self.name, -1)
+        """Set by the replica (-1: never): retention stays below it, and the checkpoint keeps it."""
+        self._local: LocalLog | None = None
+        self._start = 0
+        self._is_scheduled = False
+        self._flush_due_ms = NEVER
+        self._retention_checked_ms = 0
+        self._snapshot_offset = -1
+        self._unsnapshotted = 0
+        self._configure(config)
+
+    def _configure(self, config: LogConfig) -> None:
+        self.config = config
+        self.durable_gating = config.flush_messages == 1
+        """Whether an append may be acknowledged only once `flushed_offset` has passed it."""
+        jitter = config.segment_jitter_ms
+        # Any fixed number per partition spreads the rolls; no random generator is needed.
+        self._jitter_ms = (self.partition * 0x9E3779B1 + len(self.topic)) % jitter if jitter > 0 else 0
+
+    # state
+
+    @property
+    def path(self) -> str:
+        return f"{self.home.path}/{self.name}"
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._local is not None
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the log directory has failed; offsets say nothing then."""
+        return self.home.error is not None
+
+    @property
+    def log_start_offset(self) -> int:
+        """First offset that may be read."""
+        if self._local is None:
+            self.load()
+        return self._start
+
+    @property
+    def log_end_offset(self) -> int:
+        """Offset of the next record."""
+        local = self._local or self.load()
+        return local.end_offset if local is not None else 0
+
+    @property
+    def flushed_offset(self) -> int:
+        """Every record below it is on stable storage."""
+        local = self._local or self.load()
+        return local.flushed_offset if local is not None else 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all segments, from the files if the log is not loaded. Raises DiskError."""
+        return self._local.segments.size if self._local is not None else self.home.partition_size(self.name)
+
+    @property
+    def latest_epoch(self) -> int:
+        """Leader epoch of the last batch, -1 if there is none."""
+        return self._epochs.latest_epoch if self.load() is not None else -1
+
+    @property
+    def first_undecided_offset(self) -> int | None:
+        """First offset of the oldest transaction without a marker."""
+        return self._producers.first_undecided_offset if self._local or self.load() is not None else None
+
+    def epoch_at(self, offset: int) -> int:
+        """Leader epoch of the record at `offset`, -1 if unknown."""
+        return self._epochs.epoch_for(offset) if self.load() is not None else -1
+
+    def end_offset_for_epoch(self, epoch: int) -> EpochEndOffset:
+        """(epoch, end offset): the largest known epoch not above `epoch`, and where it ends; (-1, -1)."""
+        local = self.load()
+        return (
+            EpochEndOffset(-1, -1) if local is None else self._epochs.end_offset_for(epoch, local.end_offset)
+        )
+
+    def active_producers(self) -> list[ActiveProducer]:
+        """Every known producer id."""
+        return self._producers.active_producers() if self.load() is not None else []
+
+    # life
+
+    def load(self, now_ms: int = 0) -> LocalLog | None:
+        """Load and recover, if that was not done; None if the directory is offline. May have to scan."""
+        home = self.home
+        if home.error is not None:
+            return None
+        if self._local is not None:
+            return self._local
+        try:
+            found = load_log(home, self.name, self.topic_id, self.config.index_interval_bytes, now_ms)
+        except DiskError as error:
+            self._on_error(error)
+            return None
+        self._epochs = found.epochs
+        self._producers = found.producers
+        self._start = found.log_start_offset
+        self._snapshot_offset = found.snapshot_offset
+        self._local = LocalLog(home, found.segments, self.topic_id, found.is_new, self._on_flush)
+        self._schedule_retention(now_ms)
+        return self._local
+
+    def update_config(self, config: LogConfig) -> None:
+        """Use other settings from now on."""
+        self._configure(config)
+        if self._local is not None:
+            if self.durable_gating and self._local.unsubmitted:
+                self._submit(self._local)
+            self._schedule(0)
+
+    def checkpoint(self) -> None:
+        """Let the indexes, and from time to time a producer snapshot, follow the log. Raises DiskError."""
+        local = self._local
+        if local is not None:
+            local.active.write_indexes()
+            if self._unsnapshotted >= _SNAPSHOT_BYTES:
+                self._write_snapshot(local)
+
+    def close(self) -> None:
+        """Write what a clean start needs, submit the rest to the flusher, and let go. Raises DiskError.
+
+        The log is durable once the flusher has been closed after this.
+        """
+        local = self._local
+        if local is None or self.home.error is not None:
+            return
+        if local.has_directory and self._snapshot_offset != local.end_offset:
+            local.finish_active()
+            self._write_snapshot(local)
+        local.close()
+
+    def release(self) -> None:
+        """Let go of the files of a log that is being deleted."""
+        self.flush_listener = None
+        if self._local is not None:
+            self._local.abandon()
+            self._local = None
+
+    def _on_error(self, error: DiskError) -> ErrorCode:
+        """What an I/O error means; see the module."""
+        if isinstance(error, CorruptSegmentError):
+            log.error("%s", error)
+            return ErrorCode.CORRUPT_MESSAGE
+        if not isinstance(error, DiskFullError):
+            self.home.fail(error)
+        return _STORAGE_ERROR
+
+    # append
+
+    def append_as_leader(
+        self,
+        records: bytearray | memoryview | None,
+        leader_epoch: int,
+        now_ms: int,
+        produce_version: int = 13,
+    ) -> AppendResult:
+        """Append one produced batch, stamped in place; `records` must be writable. See `AppendResult`."""
+        local = self._local
+        if local is None or self.home.error is not None:
+            local = self.load(now_ms)
+            if local is None:
+                return _UNAVAILABLE
+        if records is None:
+            records = bytearray()
+        config = self.config
+        found = validate(records, config, local.end_offset, leader_epoch, now_ms, produce_version)
+        if isinstance(found, Rejected):
+            return AppendResult(found.error, record_errors=found.record_errors, error_message=found.message)
+        buffer, header, base_offset, last_offset, max_timestamp, append_time_ms = found
+        is_idempotent = header.producer_id >= 0
+        if is_idempotent:
+            verdict = self._producers.check(header)
+            if verdict is not None:
+                return self._refuse(verdict)
+        size = len(buffer)
+        try:
+            self._make_room(local, size, last_offset, max_timestamp, now_ms)
+            if leader_epoch != self._epochs.latest_epoch:
+                self._assign_epoch(local, leader_epoch, base_offset)
+            local.append(buffer, base_offset, last_offset, max_timestamp, config.index_interval_bytes)
+        except DiskError as error:
+            return AppendResult(self._on_error(error), error_message=error.reason)
+        if is_idempotent:
+            self._producers.update(header, None, now_ms)
+        self._after_append(local, size, now_ms)
+        return AppendResult(_NONE, base_offset, last_offset, append_time_ms, self._start)
+
+    def _refuse(self, verdict: Duplicate | ErrorCode) -> AppendResult:
+        if isinstance(verdict, Duplicate):
+            stamp_ms = verdict.timestamp if self.config.message_timestamp_type == "LogAppendTime" else -1
+            return AppendResult(
+                _NONE, verdict.base_offset, verdict.last_offset, stamp_ms, self._start, duplicate=True
+            )
+        return AppendResult(verdict)
+
+    def append_as_follower(self, records: Buffer, now_ms: int) -> AppendResult:
+        """Append whole batches fetched from the leader, with its offsets; a cut-off tail is left out.
+
+        Batches that are here already are refused with INVALID_RECORD; `base_offset` is -1 if there was no
+        batch.
+        """
+        local = self.load(now_ms)
+        if local is None:
+            return _UNAVAILABLE
+        found = validate_follower(records)
+        if isinstance(found, Rejected):
+            return AppendResult(found.error, error_message=found.message)
+        if not found.headers:
+            return AppendResult(_NONE, log_start_offset=self._start)
+        headers = [header for _, header in found.headers]
+        first, last = headers[0], headers[-1]
+        if first.base_offset < local.end_offset:
+            message = f"offset {first.base_offset} comes after {local.end_offset - 1}"
+            return AppendResult(ErrorCode.INVALID_RECORD, error_message=message)
+        newest = max(header.max_timestamp for header in headers)
+        try:
+            self._make_room(local, found.size, last.last_offset, newest, now_ms)
+            for header in headers:
+                if header.partition_leader_epoch > self._epochs.latest_epoch:
+                    self._assign_epoch(local, header.partition_leader_epoch, header.base_offset)
+            data = memoryview(records)[: found.size]
+            local.append_all(data, headers, self.config.index_interval_bytes)
+        except DiskError as error:
+            return AppendResult(self._on_error(error), error_message=error.reason)
+        self._take_in(records, found.headers, now_ms)
+        self._after_append(local, found.size, now_ms)
+        return AppendResult(_NONE, first.base_offset, last.last_offset, -1, self._start)
+
+    def _take_in(self, records: Buffer, headers: tuple[tuple[int, BatchHeader], ...], now_ms: int) -> None:
+        for position, header in headers:
+            if header.producer_id >= 0:
+                marker = None
+                if header.is_control:
+                    try:
+                        marker = parse_end_txn_marker(records, position)
+                    except InvalidBatchError:
+                        log.warning("%s: control batch at %d cannot be read", self.path, header.base_offset)
+                self._producers.update(header, marker, now_ms)
+
+    def _make_room(
+        self, local: LocalLog, size: int, last_offset: int, max_timestamp: int, now_ms: int
+    ) -> None:
+        """An active segment with a file and room for the batch. Raises DiskError, nothing changed then."""
+        aged_ms = now_ms + self._jitter_ms
+        if must_roll(local.active, self.config, size, last_offset, max_timestamp, aged_ms):
+            self._roll(local, now_ms)
+        if local.active.file is None:
+            local.open_active()
+
+    def _assign_epoch(self, local: LocalLog, epoch: int, offset: int) -> None:
+        if self._epochs.assign(epoch, offset):
+            local.write_file(LEADER_EPOCHS, self._epochs.encode())
+
+    def _after_append(self, local: LocalLog, size: int, now_ms: int) -> None:
+        self._unsnapshotted += size
+        self.home.on_appended(self, size)
+        if self.durable_gating:
+            local.submit()
+        elif local.unsubmitted >= self.config.flush_messages:
+            self._submit(local)
+        elif self._flush_due_ms == NEVER and self.config.flush_ms < NEVER - now_ms:
+            self._flush_due_ms = now_ms + self.config.flush_ms
+            self._schedule(self._flush_due_ms)
+        if not self._is_scheduled:
+            self._schedule_retention(now_ms)
+
+    # flush and roll
+
+    def _submit(self, local: LocalLog) -> None:
+        self._flush_due_ms = NEVER
+        local.submit()
+
+    def _on_flush(self) -> None:
+        if self.flush_listener is not None:
+            self.flush_listener(self)
+
+    def flush(self) -> None:
+        """Submit what is not submitted yet, whatever the configuration says."""
+        local = self._local
+        if local is not None and self.home.error is None and local.needs_flush:
+            self._submit(local)
+
+    def roll(self, now_ms: int) -> ErrorCode:
+        """Begin a new segment at the log end, unless the active one is empty."""
+        local = self.load(now_ms)
+        if local is None:
+            return _STORAGE_ERROR
+        try:
+            self._roll(local, now_ms)
+        except DiskError as error:
+            return self._on_error(error)
+        return _NONE
+
+    def _roll(self, local: LocalLog, now_ms: int) -> None:
+        if local.active.size:
+            local.finish_active()
+            self._write_snapshot(local)
+            self._flush_due_ms = NEVER
+            local.begin_segment(now_ms)
+
+    def _write_snapshot(self, local: LocalLog) -> None:
+        """Producer state as of the log end. One that is not at a segment's start is replaced by the next."""
+        end, old = local.end_offset, self._snapshot_offset
+        local.write_file(f"{segment_name(end)}.snapshot", self._producers.snapshot())
+        self._snapshot_offset = end
+        self._unsnapshotted = 0
+        if old >= 0 and old != end and all(segment.base_offset != old for segment in local.segments):
+            local.remove_snapshots([old])
+
+    # read
+
+    def read(
+        self, offset: int, max_bytes: int, end_offset: int, min_one_batch: bool = True
+    ) -> Buffer | ErrorCode:
+        """Whole batches from the one that holds `offset` on, in at most `max_bytes`, all below `end_offset`.
+
+        With `min_one_batch` the first comes even if it is larger (KIP-74). The answer ends at a segment's
+        end.
+        """
+        local = self._local
+        if local is None or self.home.error is not None:
+            local = self.load()
+            if local is None:
+                return _STORAGE_ERROR
+        end = local.end_offset
+        if not self._start <= offset <= end:
+            return ErrorCode.OFFSET_OUT_OF_RANGE
+        try:
+            return local.segments.read(offset, max_bytes, min(end_offset, end), min_one_batch)
+        except DiskError as error:
+            return self._on_error(error)
+
+    def offset_for_timestamp(self, timestamp: int) -> TimestampOffset | ErrorCode | None:
+        """The first record whose timestamp is `timestamp` (ms) or later; None if there is none."""
+        local = self.load()
+        if local is None:
+            return _STORAGE_ERROR
+        try:
+            return find_timestamp(local.segments, timestamp, self._start)
+        except DiskError as error:
+            return self._on_error(error)
+
+    def max_timestamp_offset(self) -> TimestampOffset | ErrorCode | None:
+        """The first record with the largest timestamp; None if there is no record."""
+        local = self.load()
+        if local is None:
+            return _STORAGE_ERROR
+        try:
+            return find_newest(local.segments, self._start)
+        except DiskError as error:
+            return self._on_error(error)
+
+    # both ends
+
+    def truncate_to(self, offset: int) -> ErrorCode:
+        """Drop every batch that reaches `offset` or beyond. The end may come out lower than `offset`."""
+        local = self.load()
+        if local is None:
+            return _STORAGE_ERROR
+        if offset >= local.end_offset:
+            return _NONE
+        if offset <= self._start:
+            return self.truncate_fully_to(offset)
+        try:
+            local.truncate_to(offset)
+            self._after_truncation(local)
+        except DiskError as error:
+            return self._on_error(error)
+        return _NONE
+
+    def truncate_fully_to(self, offset: int) -> ErrorCode:
+        """Drop everything and go on, empty, at `offset`: the leader's log starts after this one ends."""
+        local = self.load()
+        if local is None:
+            return _STORAGE_ERROR
+        try:
+            local.truncate_fully_to(offset)
+            self._set_start(local, offset)
+            self._after_truncation(local)
+        except DiskError as error:
+            return self._on_error(error)
+        return _NONE
+
+    def _after_truncation(self, local: LocalLog) -> None:
+        end = local.end_offset
+        if self._start > end:
+            self._set_start(local, end)
+        if self._epochs.truncate_from_end(end) and local.has_directory:
+            local.write_file(LEADER_EPOCHS, self._epochs.encode())
+        if not self._producers.truncate_to(end):
+            kept = [offset for offset in local.snapshots() if offset <= end]
+            self._producers = load_producers(self.home.disk, local.path, local.segments, kept, self._start)
+        local.remove_snapshots([offset for offset in local.snapshots() if offset > end])
+        self._snapshot_offset = -1
+        self._unsnapshotted = 1
+        local.submit()
+
+    def advance_log_start_offset(self, offset: int) -> ErrorCode:
+        """Records below `offset` are gone; their segments go at the next maintenance. OFFSET_OUT_OF_RANGE."""
+        local = self.load()
+        if local is None:
+            return _STORAGE_ERROR
+        if offset > local.end_offset:
+            return ErrorCode.OFFSET_OUT_OF_RANGE
+        if offset > self._start:
+            try:
+                self._set_start(local, offset)
+            except DiskError as error:
+                return self._on_error(error)
+            self._schedule(0)
+        return _NONE
+
+    def _set_start(self, local: LocalLog, offset: int) -> None:
+        self._start = offset
+        self._producers.advance_log_start_offset(offset)
+        self.home.on_log_start_offset(self.name, offset)
+        if self._epochs.truncate_from_start(offset) and local.has_directory:
+            local.write_file(LEADER_EPOCHS, self._epochs.encode())
+
+    # maintenance
+
+    def _schedule(self, due_ms: int) -> None:
+        self._is_scheduled = True
+        self.home.schedule(self, due_ms)
+
+    def _schedule_retention(self, now_ms: int) -> None:
+        local = self._local
+        if local is not None and local.end_offset > self._start:
+            checked_ms = max(now_ms, self._retention_checked_ms)
+            self._schedule(checked_ms + self.home.retention_check_interval_ms)
+
+    def run_maintenance(self, now_ms: int) -> int:
+        """Do what is due: flush, retention, producers that expired. When to come again (ms)."""
+        self._is_scheduled = False
+        local = self._local
+        home = self.home
+        if local is None or home.error is not None:
+            return NEVER
+        if self._flush_due_ms <= now_ms:
+            self._submit(local)
+        self._producers.expire(now_ms, home.producer_expiration_ms)
+        try:
+            due = self._run_retention(local, now_ms)
+        except DiskError as error:
+            self._on_error(error)
+            due = now_ms + home.retention_check_interval_ms
+        expiry = self._producers.next_deadline(home.producer_expiration_ms)
+        if expiry is not None:
+            due = min(due, max(expiry, now_ms + _PRODUCER_CHECK_MS))
+        due = min(due, self._flush_due_ms)
+        self._is_scheduled = due < NEVER
+        return due
+
+    def _run_retention(self, local: LocalLog, now_ms: int) -> int:
+        """Delete what is no longer wanted; when to look again. Raises DiskError."""
+        interval = self.home.retention_check_interval_ms
+        next_check_ms = self._retention_checked_ms + interval
+        if now_ms < next_check_ms and self._start <= local.segments[0].base_offset:
+            return next_check_ms
+        self._retention_checked_ms = now_ms
+        end = local.end_offset
+        limit = end if self.high_watermark < 0 else min(self.high_watermark, end)
+        plan = plan_retention(self._summaries(local), self.config, self._start, limit, now_ms)
+        if plan.delete_count:
+            if plan.delete_count == len(local.segments):
+                self._roll(local, now_ms)
+            base = local.segments[plan.delete_count].base_offset
+            log.info("%s: segments below offset %d are deleted", self.path, base)
+            if base > self._start:
+                self._set_start(local, base)
+            local.drop_oldest(plan.delete_count, now_ms + self.config.file_delete_delay_ms)
+        return max(plan.next_check_ms, now_ms + interval) if end > self._start else NEVER
+
+    def _summaries(self, local: LocalLog) -> list[SegmentSummary]:
+        summaries = []
+        for segment in local.segments:
+            newest = segment.max_timestamp
+            if newest < 0 and segment.size:
+                newest = self.home.disk.stat(segment.log_path).modified_ms
+            summaries.append(SegmentSummary(segment.base_offset, segment.next_offset, segment.size, newest))
+        return summaries
+
+    def visit(self, now_ms: int) -> None:
+        """Load a log that nobody uses if its files are so old or so large that retention may want some."""
+        config = self.config
+        if not config.is_deleted or (config.retention_ms < 0 and config.retention_bytes < 0):
+            return
+        try:
+            oldest_ms, size = self.home.partition_age(self.name)
+        except DiskError as error:
+            self._on_error(error)
+            return
+        is_old = 0 <= config.retention_ms < now_ms - oldest_ms
+        if size and (is_old or 0 <= config.retention_bytes < size):
+            self.load(now_ms)
+            self._schedule(now_ms)

@@ -1,0 +1,207 @@
+"""One entry of `log.dirs`: its checkpoints, its flusher, and whether it can still be trusted.
+
+Decides: what is remembered about the logs in it that are not loaded, and when the checkpoint files are due.
+Does not decide anything about a single log (`log`) or about several directories (`log_dirs`).
+
+Invariants: once `error` is set it stays until the process ends, nothing in the directory is acknowledged or
+answered again and nothing is synced again. `.kafka_cleanshutdown` is on disk only while no log is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from odradek.storage.checkpoints import (
+    CLEAN_SHUTDOWN,
+    HIGH_WATERMARKS,
+    LOG_START_OFFSETS,
+    RECOVERY_POINTS,
+    read_offsets,
+    write_offsets,
+)
+from odradek.storage.disk import Disk, DiskError, Lock, MissingFileError, replace_file
+from odradek.storage.flusher import LogFlusher
+
+if TYPE_CHECKING:
+    from odradek.storage.log import PartitionLog
+
+LOCK_FILE: Final = ".lock"
+DELETE_SUFFIX: Final = "-delete"
+STRAY_SUFFIX: Final = "-stray"
+FUTURE_SUFFIX: Final = "-future"
+CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
+"""Appended bytes that make new recovery points due: what a start after `kill -9` may have to scan."""
+CHECKPOINT_INTERVAL_MS: Final = 60_000
+_MAX_NAME: Final = 255
+
+
+class LogDir:
+    """See the module. Partition names are those of their directories, `topic-3`."""
+
+    def __init__(self, disk: Disk, path: str, schedule: Callable[[PartitionLog, int], None]) -> None:
+        self.disk = disk
+        self.path = path
+        self.schedule = schedule
+        """Asks for `log.run_maintenance` at a time (ms)."""
+        self.flusher: LogFlusher  # set by LogDirs, which chooses the kind
+        self.error: DiskError | None = None
+        self.on_failure: Callable[[LogDir, DiskError], None] | None = None
+        self.names: set[str] = set()
+        self.log_count = 0
+        self.was_clean = False
+        self.recovery_points: dict[str, int] = {}
+        self.log_start_offsets: dict[str, int] = {}
+        self.high_watermarks: dict[str, int] = {}
+        self.removals: list[tuple[int, str]] = []
+        self.retention_check_interval_ms = 300_000
+        self.producer_expiration_ms = 86_400_000
+        self._lock: Lock | None = None
+        self._changed: dict[PartitionLog, None] = {}
+        self._changed_bytes = 0
+        self._start_offsets_changed = False
+        self._saved_ms = 0
+
+    def open(self, now_ms: int) -> None:
+        """Lock the directory and read what is known about its logs; looks into none. Raises DiskError."""
+        disk = self.disk
+        disk.makedirs(self.path)
+        self._lock = disk.lock(f"{self.path}/{LOCK_FILE}")
+        for name in disk.listdir(self.path):
+            if name.endswith((DELETE_SUFFIX, FUTURE_SUFFIX)):
+                self.removals.append((now_ms, f"{self.path}/{name}"))
+            elif name.rpartition("-")[2].isdecimal():
+                self.names.add(name)
+        self.recovery_points = read_offsets(disk, f"{self.path}/{RECOVERY_POINTS}")
+        self.log_start_offsets = read_offsets(disk, f"{self.path}/{LOG_START_OFFSETS}")
+        self.high_watermarks = read_offsets(disk, f"{self.path}/{HIGH_WATERMARKS}")
+        self._saved_ms = now_ms
+        marker = f"{self.path}/{CLEAN_SHUTDOWN}"
+        self.was_clean = disk.exists(marker)
+        if self.was_clean:
+            disk.remove(marker)
+        disk.sync_dir(
+            self.path
+        )  # the mark is gone for good; and what a killed process has made is there for good
+
+    def fail(self, error: DiskError) -> None:
+        """Take the directory offline. Idempotent."""
+        if self.error is None:
+            self.error = error
+            if self.on_failure is not None:
+                self.on_failure(self, error)
+
+    # what logs report
+
+    def on_appended(self, log: PartitionLog, size: int) -> None:
+        """`log` grew since its last checkpoint."""
+        self._changed[log] = None
+        self._changed_bytes += size
+
+    def on_log_start_offset(self, name: str, offset: int) -> None:
+        """The start of a log moved; on disk at the next maintenance."""
+        self.log_start_offsets[name] = offset
+        self._start_offsets_changed = True
+
+    def forget(self, name: str, log: PartitionLog | None) -> None:
+        """The log of that name is deleted."""
+        if log is not None:
+            self._changed.pop(log, None)
+        self.names.discard(name)
+        for offsets in (self.recovery_points, self.log_start_offsets, self.high_watermarks):
+            offsets.pop(name, None)
+
+    def move_away(self, name: str, unique: str, suffix: str) -> str:
+        """Rename a partition's directory so that no log has it any more; the new path. Raises DiskError."""
+        ending = f".{unique}{suffix}"
+        topic, _, partition = name.rpartition("-")
+        keep = _MAX_NAME - len(ending) - len(partition) - 1
+        moved = f"{self.path}/{topic[:keep]}-{partition}{ending}"
+        if self.disk.exists(moved):
+            self.disk.remove_tree(moved)
+        self.disk.rename(f"{self.path}/{name}", moved)
+        return moved
+
+    # checkpoints
+
+    def next_deadline_ms(self, never: int) -> int:
+        """When `run_maintenance` has something to do."""
+        due = self.removals[0][0] if self.removals else never
+        if self._start_offsets_changed:
+            return 0
+        if self._changed_bytes >= CHECKPOINT_BYTES:
+            due = min(due, self._saved_ms + CHECKPOINT_INTERVAL_MS)
+        return due
+
+    def run_maintenance(self, now_ms: int, budget: int) -> None:
+        """Write the checkpoints that are due, and remove up to `budget` files or directories. DiskError."""
+        if self._start_offsets_changed:
+            self._start_offsets_changed = False
+            write_offsets(self.disk, f"{self.path}/{LOG_START_OFFSETS}", self.log_start_offsets)
+        if self._changed_bytes >= CHECKPOINT_BYTES and now_ms >= self._saved_ms + CHECKPOINT_INTERVAL_MS:
+            self._saved_ms = now_ms
+            self.save_recovery_points()
+        while self.removals and self.removals[0][0] <= now_ms and budget:
+            _, path = self.removals.pop(0)
+            budget -= 1
+            if path.rpartition("/")[2].endswith((DELETE_SUFFIX, FUTURE_SUFFIX)):
+                self.disk.remove_tree(path)
+            else:
+                self.disk.remove(path)
+
+    def remove_later(self, due_ms: int, path: str) -> None:
+        """Remove a file or directory that nothing uses any more."""
+        self.removals.append((due_ms, path))
+        if len(self.removals) > 1 and self.removals[-2][0] > due_ms:
+            self.removals.sort()
+
+    def save_recovery_points(self) -> None:
+        """Recovery points and high watermarks of the logs that changed, and the files. Raises DiskError."""
+        for log in self._changed:
+            log.checkpoint()
+            self.recovery_points[log.name] = log.flushed_offset
+            self.high_watermarks[log.name] = log.high_watermark
+        self._changed.clear()
+        self._changed_bytes = 0
+        self._write_all()
+
+    def _write_all(self) -> None:
+        write_offsets(self.disk, f"{self.path}/{RECOVERY_POINTS}", self.recovery_points)
+        write_offsets(self.disk, f"{self.path}/{HIGH_WATERMARKS}", self.high_watermarks)
+
+    def close(self, logs: Sequence[PartitionLog]) -> None:
+        """Flush and close the logs, write the checkpoints and the mark of a clean end. Raises DiskError."""
+        if self.error is None:
+            for log in logs:
+                log.close()
+        self.flusher.close()
+        if self.error is None and not self.flusher.failed:
+            for log in logs:
+                if log.is_loaded:
+                    self.recovery_points[log.name] = log.log_end_offset
+                    self.high_watermarks[log.name] = log.high_watermark
+                    self.log_start_offsets[log.name] = log.log_start_offset
+            self._write_all()
+            write_offsets(self.disk, f"{self.path}/{LOG_START_OFFSETS}", self.log_start_offsets)
+            replace_file(self.disk, f"{self.path}/{CLEAN_SHUTDOWN}", b"")
+        self.release_lock()
+
+    def release_lock(self) -> None:
+        """Let other processes have the directory. Idempotent."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def partition_size(self, name: str) -> int:
+        """Bytes in the data files of a log that need not be loaded. Raises DiskError."""
+        return self.partition_age(name)[1]
+
+    def partition_age(self, name: str) -> tuple[int, int]:
+        """(ms of the oldest segment's last write, bytes of all) of a log that is not loaded. DiskError."""
+        path = f"{self.path}/{name}"
+        try:
+            files = self.disk.listdir(path) if name in self.names else []
+        except MissingFileError:
+            return 0, 0
+        found = [self.disk.stat(f"{path}/{file}") for file in sorted(files) if file.endswith(".log")]
+        return (found[0].modified_ms if found else 0), sum(entry.size for entry in found)

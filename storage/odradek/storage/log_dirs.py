@@ -1,0 +1,251 @@
+"""All log directories of a node, and the logs in them.
+
+Decides: in which directory a new log goes, which log has a name now, and which logs are looked after when.
+Does not decide anything inside a log (`log`) nor when it is called: the caller owns the timer and asks
+`next_deadline_ms`.
+
+Nothing here grows with the number of partitions except what each one needs: opening a node lists each
+directory once, opening a log makes one object, and maintenance touches only logs that are due. Logs that
+were not used since the node started have no deadline; a cursor visits a few of them per call, so that old
+data also goes from partitions nobody touches.
+
+Invariants: one log object per topic and partition; a log that belonged to another topic id is moved aside
+before one with the new id is loaded, so a recreated topic never sees old records. Source: Kafka's
+LogManager; KIP-112.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from odradek.storage.disk import Disk, DiskError, DiskLockedError
+from odradek.storage.flusher import LogFlusher, OnFailure, Post, ThreadFlusher
+from odradek.storage.log import PartitionLog
+from odradek.storage.log_config import LogConfig
+from odradek.storage.log_dir import DELETE_SUFFIX, LogDir
+from odradek.storage.retention import NEVER
+
+log = logging.getLogger(__name__)
+
+_REMOVALS_PER_CALL: Final = 64
+_VISIT_INTERVAL_MS: Final = 1000
+_VISITS_PER_CYCLE: Final = 300
+"""All logs that are not loaded are visited in about this many intervals."""
+_MIN_VISITS: Final = 4
+
+
+class FlusherFactory(Protocol):
+    """Makes the flusher of one directory; `ThreadFlusher` and `SteppedFlusher` are such."""
+
+    def __call__(self, name: str, post: Post, on_failure: OnFailure) -> LogFlusher: ...
+
+
+class DescribedDir(NamedTuple):
+    """One log directory for DescribeLogDirs: bytes, and `(topic, partition, bytes)` of its logs."""
+
+    path: str
+    online: bool
+    total_bytes: int
+    usable_bytes: int
+    partitions: list[tuple[str, int, int]]
+
+
+class LogDirs:
+    """See the module. All calls come from the loop thread."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        paths: Sequence[str],
+        post: Post,
+        *,
+        flusher: FlusherFactory = ThreadFlusher,
+        on_log_dir_failure: Callable[[LogDir, DiskError], None] | None = None,
+        retention_check_interval_ms: int = 300_000,
+        producer_expiration_ms: int = 86_400_000,
+    ) -> None:
+        """`post` runs a callable on the loop thread soon; `on_log_dir_failure` is called once a directory."""
+        assert paths, "a node without a log directory"
+        self._disk = disk
+        self._on_log_dir_failure = on_log_dir_failure
+        self._logs: dict[tuple[str, int], PartitionLog] = {}
+        self._due: list[tuple[int, int, PartitionLog]] = []
+        self._order = itertools.count()
+        self._next_visit_ms = NEVER
+        self._visits: Iterator[PartitionLog] = iter(())
+        self.dirs = [LogDir(disk, path, self._schedule) for path in paths]
+        for home in self.dirs:
+            home.retention_check_interval_ms = retention_check_interval_ms
+            home.producer_expiration_ms = producer_expiration_ms
+            home.on_failure = self._failed
+            home.flusher = flusher(home.path, post, home.fail)
+
+    # life
+
+    def start(self, now_ms: int) -> None:
+        """Take the directories. DiskLockedError if another process has one; a broken one goes offline."""
+        for home in self.dirs:
+            try:
+                home.open(now_ms)
+            except DiskLockedError:
+                self.release_locks()
+                raise
+            except DiskError as error:
+                home.fail(error)
+        self._next_visit_ms = now_ms + _VISIT_INTERVAL_MS
+
+    def release_locks(self) -> None:
+        """Let go of the directories without closing anything: for a start that failed."""
+        for home in self.dirs:
+            home.release_lock()
+
+    def close(self) -> None:
+        """Flush and close every log, and leave the marks of a clean end."""
+        for home in self.dirs:
+            try:
+                home.close([entry for entry in self._logs.values() if entry.home is home])
+            except DiskError as error:
+                home.fail(error)
+                home.release_lock()
+        self._logs.clear()
+        self._due.clear()
+
+    def _failed(self, home: LogDir, error: DiskError) -> None:
+        log.error("log directory %s is offline: %s", home.path, error)
+        if self._on_log_dir_failure is not None:
+            self._on_log_dir_failure(home, error)
+
+    # logs
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def get(self, topic: str, partition: int) -> PartitionLog | None:
+        """The log, if it was opened."""
+        return self._logs.get((topic, partition))
+
+    def logs_in(self, home: LogDir) -> list[PartitionLog]:
+        """Every opened log of a directory."""
+        return [entry for entry in self._logs.values() if entry.home is home]
+
+    def open(
+        self, topic: str, partition: int, topic_id: bytes, config: LogConfig, path: str | None = None
+    ) -> PartitionLog:
+        """The log of a partition, found or new; it loads at its first use.
+
+        A new one goes to the log directory `path`, or to the one with the fewest logs. A log of another
+        topic id that has the name gives way.
+        """
+        key = (topic, partition)
+        found = self._logs.get(key)
+        if found is not None:
+            if found.topic_id == topic_id:
+                return found
+            self.delete(topic, partition, 0)
+        name = f"{topic}-{partition}"
+        home = next((home for home in self.dirs if name in home.names), None)
+        if home is None:
+            home = self._choose(path)
+        opened = PartitionLog(home, topic, partition, topic_id, config)
+        home.log_count += 1
+        self._logs[key] = opened
+        return opened
+
+    def _choose(self, path: str | None) -> LogDir:
+        for home in self.dirs:
+            if home.path == path:
+                return home
+        online = [home for home in self.dirs if home.error is None]
+        return min(online or self.dirs, key=lambda home: home.log_count)
+
+    def delete(self, topic: str, partition: int, now_ms: int = 0) -> None:
+        """The partition is no longer here: its directory is renamed now and removed after `file.delete.delay.ms`."""
+        found = self._logs.pop((topic, partition), None)
+        name = f"{topic}-{partition}"
+        home = found.home if found is not None else next((h for h in self.dirs if name in h.names), None)
+        if home is None:
+            return
+        unique = "0" * 32
+        delay_ms = 60_000
+        if found is not None:
+            found.release()
+            home.log_count -= 1
+            unique = found.topic_id.hex()
+            delay_ms = found.config.file_delete_delay_ms
+        try:
+            if name in home.names and home.error is None:
+                moved = home.move_away(name, unique, DELETE_SUFFIX)
+                home.remove_later(now_ms + delay_ms, moved)
+        except DiskError as error:
+            home.fail(error)
+        home.forget(name, found)
+
+    def describe(self, wanted: Iterable[tuple[str, int]] | None = None) -> list[DescribedDir]:
+        """Every directory, with the logs asked for (None: all). Looks at the files of logs that are not loaded."""
+        keys = set(wanted) if wanted is not None else None
+        described = []
+        for home in self.dirs:
+            try:
+                described.append(self._describe(home, keys))
+            except DiskError as error:
+                home.fail(error)
+                described.append(DescribedDir(home.path, False, -1, -1, []))
+        return described
+
+    def _describe(self, home: LogDir, keys: set[tuple[str, int]] | None) -> DescribedDir:
+        if home.error is not None:
+            return DescribedDir(home.path, False, -1, -1, [])
+        total, usable = self._disk.space(home.path)
+        partitions = [
+            (key[0], key[1], entry.size_bytes)
+            for key, entry in self._logs.items()
+            if entry.home is home and (keys is None or key in keys)
+        ]
+        return DescribedDir(home.path, True, total, usable, partitions)
+
+    # maintenance
+
+    def _schedule(self, entry: PartitionLog, due_ms: int) -> None:
+        heapq.heappush(self._due, (due_ms, next(self._order), entry))
+
+    def next_deadline_ms(self) -> int:
+        """When `run_maintenance` has something to do; `retention.NEVER` for never."""
+        due = min(self._next_visit_ms, self._due[0][0] if self._due else NEVER)
+        for home in self.dirs:
+            if home.error is None:
+                due = min(due, home.next_deadline_ms(NEVER))
+        return due
+
+    def run_maintenance(self, now_ms: int) -> None:
+        """Look after the logs that are due, the checkpoints, and a few logs that nobody uses."""
+        due = self._due
+        while due and due[0][0] <= now_ms:
+            _, _, entry = heapq.heappop(due)
+            if self._logs.get((entry.topic, entry.partition)) is entry:
+                again_ms = entry.run_maintenance(now_ms)
+                if again_ms < NEVER:
+                    self._schedule(entry, max(again_ms, now_ms + 1))
+        if now_ms >= self._next_visit_ms:
+            self._next_visit_ms = now_ms + _VISIT_INTERVAL_MS
+            self._visit_some(now_ms)
+        for home in self.dirs:
+            if home.error is None:
+                try:
+                    home.run_maintenance(now_ms, _REMOVALS_PER_CALL)
+                except DiskError as error:
+                    home.fail(error)
+
+    def _visit_some(self, now_ms: int) -> None:
+        count = max(_MIN_VISITS, len(self._logs) // _VISITS_PER_CYCLE)
+        visited = 0
+        for entry in self._visits:
+            if not entry.is_loaded and entry.name in entry.home.names and entry.home.error is None:
+                entry.visit(now_ms)
+            visited += 1
+            if visited >= count:
+                return
+        self._visits = iter(list(self._logs.values()))

@@ -1,0 +1,315 @@
+"""Loading a log: what its directory holds, and what of it survived.
+
+Decides: which bytes are kept after a crash, from where they are checked, and how indexes, leader epochs and
+producer state are brought up to them. Does not decide when a log is loaded (`log`, at first use).
+
+After a clean end nothing is scanned but the headers behind the last index entry of the active segment, and
+the producer state comes from the snapshot at the log end. After a crash every segment that reaches past the
+recovery point is checked, from the last index entry before that point on: headers, order of offsets, CRC.
+The first batch that is not whole ends the log: the file is cut there, and later segments are removed. The
+indexes from there on are made anew, and what was found is synced: from here on it counts as flushed. A
+missing or damaged epoch file is rebuilt from all headers, a missing snapshot from those after the last good
+one.
+
+Source: Kafka's LogLoader and LogSegment.recover.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from odradek.proto.kafka.record_batch import (
+    HEADER_SIZE,
+    LOG_OVERHEAD,
+    MAGIC,
+    BatchHeader,
+    EndTxnMarker,
+    InvalidBatchError,
+    compute_crc,
+    parse_end_txn_marker,
+    parse_header,
+)
+from odradek.storage.checkpoints import LEADER_EPOCHS, PARTITION_METADATA, decode_partition_metadata
+from odradek.storage.disk import Disk, MissingFileError
+from odradek.storage.leader_epoch_cache import CorruptCheckpoint, LeaderEpochCache, decode
+from odradek.storage.log_dir import STRAY_SUFFIX, LogDir
+from odradek.storage.producer_state import ProducerState
+from odradek.storage.segment import Segment, segment_name
+from odradek.storage.segments import Segments
+
+log = logging.getLogger(__name__)
+
+_SCAN_BYTES: Final = 1 << 20
+SEGMENT_FILES: Final = (".log", ".index", ".timeindex", ".txnindex")
+_LEFTOVERS: Final = (".deleted", ".cleaned", ".tmp")
+_MIN_BATCH_LENGTH: Final = HEADER_SIZE - LOG_OVERHEAD
+
+
+class LoadedLog(NamedTuple):
+    """State of a log after loading; `is_new`: it has no directory yet."""
+
+    segments: Segments
+    epochs: LeaderEpochCache
+    producers: ProducerState
+    log_start_offset: int
+    snapshot_offset: int
+    """Offset of the newest producer snapshot, -1 for none."""
+    is_new: bool
+    cut_bytes: int
+
+
+class _Listing(NamedTuple):
+    bases: list[int]
+    snapshots: list[int]
+    has_epochs: bool
+
+
+def load_log(home: LogDir, name: str, topic_id: bytes, interval: int, now_ms: int) -> LoadedLog:
+    """Load the log in `home`'s directory `name`; an empty one if there is none. Raises DiskError."""
+    path = f"{home.path}/{name}"
+    listing = _list(home, name, topic_id)
+    start = home.log_start_offsets.get(name, 0)
+    if listing is None or not listing.bases:
+        segment = Segment.create(home.disk, path, start, now_ms)
+        segments = Segments(home.disk, path, [segment])
+        return LoadedLog(segments, LeaderEpochCache(), ProducerState(), start, -1, listing is None, 0)
+    loader = _Loader(home, name, listing, interval)
+    return loader.load(start)
+
+
+def _list(home: LogDir, name: str, topic_id: bytes) -> _Listing | None:
+    """What is in the directory; None if there is none, or if it belonged to another topic of that name."""
+    if name not in home.names:
+        return None
+    path = f"{home.path}/{name}"
+    try:
+        files = home.disk.listdir(path)
+    except MissingFileError:
+        home.names.discard(name)
+        return None
+    if PARTITION_METADATA in files:
+        found = decode_partition_metadata(home.disk.read(f"{path}/{PARTITION_METADATA}"))
+        if found is not None and found != topic_id:
+            moved = home.move_away(name, found.hex(), STRAY_SUFFIX)
+            log.warning("%s held another topic's log (id %s); kept as %s", path, found.hex(), moved)
+            for offsets in (home.recovery_points, home.log_start_offsets, home.high_watermarks):
+                offsets.pop(name, None)
+            home.names.discard(name)
+            return None
+    for file in files:
+        if file.endswith(_LEFTOVERS):
+            home.disk.remove(f"{path}/{file}")
+    bases = {_number(file, ".log") for file in files} - {None}
+    for file in files:
+        stem = file.partition(".")[0]
+        if file.endswith(SEGMENT_FILES) and stem.isdecimal() and int(stem) not in bases:
+            home.disk.remove(f"{path}/{file}")
+    snapshots = [number for file in files if (number := _number(file, ".snapshot")) is not None]
+    return _Listing(
+        sorted(base for base in bases if base is not None), sorted(snapshots), LEADER_EPOCHS in files
+    )
+
+
+def _number(file: str, suffix: str) -> int | None:
+    stem = file.removesuffix(suffix)
+    return int(stem) if stem != file and stem.isdecimal() else None
+
+
+class _Loader:
+    """One load of one log."""
+
+    def __init__(self, home: LogDir, name: str, listing: _Listing, interval: int) -> None:
+        self._disk: Disk = home.disk
+        self._path = f"{home.path}/{name}"
+        self._listing = listing
+        self._interval = interval
+        self._clean = home.was_clean
+        self._recovery_point = home.recovery_points.get(name, 0)
+        self._cut_bytes = 0
+        self._must_sync_names = False
+        self._epochs = LeaderEpochCache()
+        self._segments: list[Segment] = []
+
+    def load(self, log_start_offset: int) -> LoadedLog:
+        bases = self._listing.bases
+        ends = [*bases[1:], bases[-1]]
+        self._segments = [Segment(self._disk, self._path, base, end) for base, end in zip(bases, ends)]
+        epochs_are_known = self._read_epochs()
+        self._recover_segments()
+        if self._must_sync_names:
+            self._disk.sync_dir(self._path)
+        end = self._segments[-1].next_offset
+        if not epochs_are_known:
+            self._rebuild_epochs()
+        self._epochs.truncate_from_end(end)
+        start = min(max(log_start_offset, self._segments[0].base_offset), end)
+        snapshots = self._usable_snapshots(end)
+        producers = load_producers(self._disk, self._path, self._segments, snapshots, start)
+        newest = snapshots[-1] if snapshots else -1
+        for segment in self._segments[:-1]:
+            segment.unload()
+        segments = Segments(self._disk, self._path, self._segments)
+        return LoadedLog(segments, self._epochs, producers, start, newest, False, self._cut_bytes)
+
+    # segments
+
+    def _recover_segments(self) -> None:
+        segments = self._segments
+        active = segments[-1]
+        if self._clean:
+            active.load()
+            active.open_end()
+            return
+        for number, segment in enumerate(segments):
+            if segment is not active and segment.next_offset <= self._recovery_point:
+                continue
+            limit = segment.next_offset
+            cut = self._recover(segment)
+            if segment.next_offset > self._recovery_point or cut:
+                segment.open().sync()  # a killed process leaves what it wrote in the page cache alone
+                self._must_sync_names = True
+            if segment is active:
+                return
+            if cut or segment.next_offset > limit:
+                self._drop_after(number)
+                return
+            segment.next_offset = limit
+            segment.finish_indexes()
+            segment.write_indexes()
+            segment.unload()
+
+    def _recover(self, segment: Segment) -> int:
+        """Check the segment behind the recovery point and cut what is not whole; the bytes cut off."""
+        position = segment.start_recovery(self._recovery_point)
+        end = self._scan(segment, position)
+        if end == position and position:  # what the index says of this place is wrong, or it has rotted
+            segment.start_recovery(0)
+            end = self._scan(segment, 0)
+        cut = segment.size - end
+        if cut:
+            log.warning(
+                "%s: cut %d bytes behind offset %d: no whole batch follows",
+                *(segment.log_path, cut, segment.next_offset),
+            )
+            segment.cut(end)
+            self._cut_bytes += cut
+        return cut
+
+    def _scan(self, segment: Segment, position: int) -> int:
+        """Take in all whole batches from `position` on; where they end."""
+        for at, header in scan_checked(segment, position):
+            if header.base_offset < segment.next_offset:
+                break
+            segment.note(at, header, self._interval)
+            self._assign_epoch(header)
+            position = at + header.size
+        return position
+
+    def _drop_after(self, number: int) -> None:
+        end = self._segments[number].next_offset
+        for segment in self._segments[number + 1 :]:
+            log.warning("%s: removed, for the segment before it ends at %d", segment.log_path, end)
+            self._cut_bytes += segment.size
+            segment.unload()
+            for suffix in SEGMENT_FILES:
+                self._disk.remove(f"{segment.path}{suffix}")
+        del self._segments[number + 1 :]
+
+    # leader epochs
+
+    def _read_epochs(self) -> bool:
+        """Whether the file could be used."""
+        if not self._listing.has_epochs:
+            return False
+        found = decode(self._disk.read(f"{self._path}/{LEADER_EPOCHS}"))
+        if isinstance(found, CorruptCheckpoint):
+            log.warning("%s/%s: %s; rebuilt from the batches", self._path, LEADER_EPOCHS, found.reason)
+            return False
+        self._epochs = found
+        return True
+
+    def _assign_epoch(self, header: BatchHeader) -> None:
+        if header.partition_leader_epoch > self._epochs.latest_epoch:
+            self._epochs.assign(header.partition_leader_epoch, header.base_offset)
+
+    def _rebuild_epochs(self) -> None:
+        self._epochs.clear()
+        for segment in self._segments:
+            for _, header in segment.scan(0):
+                self._assign_epoch(header)
+
+    # producers
+
+    def _usable_snapshots(self, end: int) -> list[int]:
+        snapshots = list(self._listing.snapshots)
+        while snapshots and snapshots[-1] > end:
+            self._disk.remove(f"{self._path}/{segment_name(snapshots.pop())}.snapshot")
+        return snapshots
+
+
+def load_producers(
+    disk: Disk, path: str, segments: Iterable[Segment], snapshots: Sequence[int], log_start_offset: int
+) -> ProducerState:
+    """Producer state at the end of `segments`: the newest good one of `snapshots` and what follows it.
+
+    `snapshots` are offsets, ascending, none past the end. Raises DiskError.
+    """
+    producers = ProducerState()
+    replay_from = log_start_offset
+    for offset in reversed(snapshots):
+        file = f"{path}/{segment_name(offset)}.snapshot"
+        damage = producers.load_snapshot(disk.read(file), log_start_offset)
+        if damage is None:
+            replay_from = offset
+            break
+        log.warning("%s: %s; producers come from the batches before it", file, damage.reason)
+    for segment in segments:
+        if segment.next_offset > replay_from:
+            position = 0 if segment.base_offset >= replay_from else segment.locate(replay_from)
+            for at, header in segment.scan(position):
+                if header.producer_id >= 0 and header.base_offset >= replay_from:
+                    producers.update(header, read_marker(segment, at, header))
+    return producers
+
+
+def read_marker(segment: Segment, position: int, header: BatchHeader) -> EndTxnMarker | None:
+    """The transaction marker in a stored control batch, None for a data batch."""
+    if not header.is_control:
+        return None
+    try:
+        return parse_end_txn_marker(segment.read_batch(position, header))
+    except InvalidBatchError:
+        return None
+
+
+def scan_checked(segment: Segment, position: int) -> Iterator[tuple[int, BatchHeader]]:
+    """Position and header of each batch from `position` on, up to the first that is not whole and intact."""
+    file = segment.open()
+    size = segment.size
+    while size - position >= HEADER_SIZE:
+        chunk = file.pread(position, min(_SCAN_BYTES, size - position))
+        at = 0
+        while len(chunk) - at >= HEADER_SIZE:
+            header = parse_header(chunk, at)
+            if (
+                not _MIN_BATCH_LENGTH <= header.batch_length <= size - position - at - LOG_OVERHEAD
+                or header.magic != MAGIC
+                or header.last_offset_delta < 0
+            ):
+                return
+            if header.size > len(chunk) - at:
+                break
+            if compute_crc(chunk, at, header.size) != header.crc:
+                return
+            yield position + at, header
+            at += header.size
+        if not at:  # a batch larger than a chunk
+            header = parse_header(chunk)
+            batch = file.pread(position, header.size)
+            if len(batch) < header.size or compute_crc(batch, 0, header.size) != header.crc:
+                return
+            yield position, header
+            at = header.size
+        position += at
