@@ -92,7 +92,7 @@ def lock_directories(disk: Disk, directories: Sequence[str]) -> list[Lock]:
 def claim_directories(
     disk: Disk, directories: Sequence[str], *, node_id: int, cluster_id: str | None = None
 ) -> Identity:
-    """Lock, `identify`, and let go again: for a caller whose logs take the lock of their directory themselves.
+    """Lock, `identify`, and let go again: for a caller whose logs take the locks themselves.
 
     Whoever gets in between finds the directories initialised, and one of the two is refused when it locks
     them."""

@@ -1,0 +1,53 @@
+# `make start` is all that a fresh machine needs besides Python 3.11 or newer. `make help` lists the rest.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+DATA ?=
+ARGS ?=
+SOURCES := proto storage raft node client
+
+.DEFAULT_GOAL := help
+.PHONY: help start test test-clients bench check fix clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
+
+start: $(VENV)/.installed ## install if needed, and run one node with its data in ./data (DATA=dir, ARGS="--config file")
+	@exec $(VENV)/bin/odradek start $(if $(DATA),--data '$(DATA)') $(ARGS)
+
+test: $(VENV)/.installed-test ## the tests, with real clients against a real node
+	$(PY) -m pytest -q -m "not clients" tests $(ARGS)
+
+test-clients: $(VENV)/.installed-test ## clients of other languages; each is skipped, saying so, where its tools are missing
+	$(PY) -m pytest -m clients tests/compat -rs $(ARGS)
+
+bench: $(VENV)/.installed-test ## this node beside Apache Kafka on this machine
+	$(PY) tests/bench/run.py $(ARGS)
+
+check: $(VENV)/.installed-test ## format, lint, types, import contracts, tidiness
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -q tests/arch
+
+fix: $(VENV)/.installed-test ## format, and repair what ruff can
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean: ## remove the environment and what tools leave behind; ./data stays
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: an environment is touched again only when what it depends on has changed.
+$(VENV)/.python: scripts/make-venv
+	scripts/make-venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml
+	$(PY) -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.python pyproject.toml
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $(VENV)/.installed $@
