@@ -165,6 +165,5 @@ class GroupsService:
             served = names.get(CoordinatorKind(kind)) if kind in list(CoordinatorKind) else None
             message = f"this cluster does not serve {served or f'coordinator key type {kind}'}"
             return FoundCoordinator(key, ErrorCode.INVALID_REQUEST, message=message)
-        if not key:
-            return FoundCoordinator(key, ErrorCode.INVALID_GROUP_ID, message="the group id is empty")
+        # The empty group id has a coordinator too: offsets can be committed to it, as in Kafka.
         return FoundCoordinator(key, ErrorCode.NONE, self._endpoint_for(context))

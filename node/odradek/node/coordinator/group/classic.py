@@ -201,7 +201,7 @@ class ClassicGroup:
         )
 
     def describe(self) -> GroupDescription:
-        """Metadata and assignments only when Stable: before that they belong to no finished generation."""
+        """Protocol and metadata only when Stable: before that they belong to no finished generation."""
         stable = self.state is GroupState.STABLE
         return GroupDescription(
             ErrorCode.NONE,
@@ -216,7 +216,7 @@ class ClassicGroup:
                     member.client_id,
                     member.client_host,
                     member.metadata(self.protocol_name) if stable else b"",
-                    member.assignment if stable else b"",
+                    member.assignment,
                 )
                 for member in self.members.values()
             ),

@@ -215,7 +215,7 @@ def _described(
         group_state=group.state,
         protocol_type=group.protocol_type,
         protocol_data=group.protocol_name,
-        authorized_operations=operations,
+        authorized_operations=operations if group.error is ErrorCode.NONE else OPERATIONS_NOT_ASKED,
         members=[
             DescribeGroupsResponse.DescribedGroupMember(
                 member_id=member.member_id,

@@ -40,7 +40,7 @@ class CoordinatorHandlers:
                         host=one.endpoint.host,
                         port=one.endpoint.port,
                         error_code=one.error,
-                        error_message=one.message,
+                        error_message=one.message or "",
                     )
                     for one in found
                 ]
@@ -48,7 +48,7 @@ class CoordinatorHandlers:
         one = found[0]
         return FindCoordinatorResponse(
             error_code=one.error,
-            error_message=one.message,
+            error_message=one.message or one.error.name,
             node_id=one.endpoint.node_id,
             host=one.endpoint.host,
             port=one.endpoint.port,
