@@ -158,9 +158,9 @@ async def _live(config: NodeConfig, open_node: Callable[[NodeConfig], Node]) -> 
 
     log = logging.getLogger("odradek.node")
     with StopSignals(asyncio.get_running_loop()) as signals:
-        node = open_node(config)
         waiting = [asyncio.ensure_future(_asked(signals))]
         try:
+            node = open_node(config)
             await node.start()
             settle_garbage_collector()
             sys.stdout.write(announcement(config, node.addresses))
