@@ -7,7 +7,8 @@ ARGS ?=
 SOURCES := proto storage raft node client
 
 .DEFAULT_GOAL := help
-.PHONY: help start test test-clients bench check fix clean
+.PHONY: help start test test-clients bench fix clean
+.PHONY: check check-format check-lint check-types check-imports check-house
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -24,11 +25,21 @@ test-clients: $(VENV)/.installed-test ## clients of other languages; each is ski
 bench: $(VENV)/.installed-test ## this node beside Apache Kafka on this machine
 	$(PY) tests/bench/run.py $(ARGS)
 
-check: $(VENV)/.installed-test ## format, lint, types, import contracts, tidiness
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/ruff check .
+check: check-format check-lint check-types check-imports check-house ## format, lint, types, import contracts, tidiness (make -k check: all that fails)
+
+check-format: $(VENV)/.installed-test
+	$(VENV)/bin/ruff format --check --quiet .
+
+check-lint: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check --quiet .
+
+check-types: $(VENV)/.installed-test
 	$(VENV)/bin/mypy
+
+check-imports: $(VENV)/.installed-test
 	$(VENV)/bin/lint-imports
+
+check-house: $(VENV)/.installed-test
 	$(PY) -m pytest -q tests/arch
 
 fix: $(VENV)/.installed-test ## format, and repair what ruff can
