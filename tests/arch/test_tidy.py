@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -78,6 +78,11 @@ def _classes(name: str) -> Iterator[ast.ClassDef]:
             yield node
 
 
+def _listed(found: Iterable[str]) -> str:
+    """The whole list: pytest would cut it."""
+    return "\n" + "\n".join(found)
+
+
 def test_there_is_something_to_check() -> None:
     assert len(_source_modules()) > 50
     assert len(_test_modules()) > 20
@@ -85,8 +90,8 @@ def test_there_is_something_to_check() -> None:
 
 def test_files_are_short() -> None:
     names = [*_source_modules(), *_test_modules()]
-    long = {name: lines for name in names if (lines := _text(name).count("\n")) > MAX_FILE_LINES}
-    assert long == {}
+    long = [f"{name}: {lines}" for name in names if (lines := _text(name).count("\n")) > MAX_FILE_LINES]
+    assert not long, _listed(long)
 
 
 def test_functions_are_short() -> None:
@@ -96,7 +101,7 @@ def test_functions_are_short() -> None:
             lines = (function.end_lineno or function.lineno) - function.lineno + 1
             if lines > MAX_FUNCTION_LINES:
                 long.append(f"{name}: {function.name} has {lines} lines")
-    assert long == []
+    assert not long, _listed(long)
 
 
 def test_constructors_take_few_arguments() -> None:
@@ -109,7 +114,7 @@ def test_constructors_take_few_arguments() -> None:
                     count = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs) - 1
                     if count > MAX_CONSTRUCTOR_ARGUMENTS:
                         wide.append(f"{name}: {owner.name} takes {count}")
-    assert wide == []
+    assert not wide, _listed(wide)
 
 
 def test_every_module_says_what_it_is() -> None:
@@ -118,7 +123,7 @@ def test_every_module_says_what_it_is() -> None:
         for name in _source_modules()
         if not name.endswith("__init__.py") and not ast.get_docstring(_tree(name))
     ]
-    assert silent == []
+    assert not silent, _listed(silent)
 
 
 def test_class_names_say_what_a_class_is() -> None:
@@ -128,7 +133,7 @@ def test_class_names_say_what_a_class_is() -> None:
             words = set(re.findall(r"[A-Z][a-z0-9]*", owner.name))
             if words & FORBIDDEN_WORDS:
                 vague.append(f"{name}: {owner.name}")
-    assert vague == []
+    assert not vague, _listed(vague)
 
 
 def test_only_the_command_line_prints() -> None:
@@ -139,7 +144,7 @@ def test_only_the_command_line_prints() -> None:
         for node in ast.walk(_tree(name))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
-    assert printing == []
+    assert not printing, _listed(printing)
 
 
 def test_no_marks_of_unfinished_work() -> None:
@@ -149,13 +154,13 @@ def test_no_marks_of_unfinished_work() -> None:
         for mark in DEBUG_MARKS
         if re.search(rf"(?<![A-Za-z]){re.escape(mark)}(?![A-Za-z])", _text(name))
     ]
-    assert marked == []
+    assert not marked, _listed(marked)
 
 
 def test_no_path_of_one_machine() -> None:
     names = [*_modules(), *_test_modules(), "Makefile", "pyproject.toml", "README.md", ".ci/run"]
     found = [name for name in names if MACHINE_PATHS.search(_text(name))]
-    assert found == []
+    assert not found, _listed(found)
 
 
 def test_nothing_swallows_everything() -> None:
@@ -165,7 +170,7 @@ def test_nothing_swallows_everything() -> None:
         for node in ast.walk(_tree(name))
         if isinstance(node, ast.ExceptHandler) and node.type is None
     ]
-    assert bare == []
+    assert not bare, _listed(bare)
 
 
 def _partner(name: str) -> str:
@@ -189,7 +194,7 @@ def test_every_module_has_a_test_partner() -> None:
         and name not in WITHOUT_TEST_PARTNER
         and not (ROOT / _partner(name)).exists()
     ]
-    assert alone == []
+    assert not alone, _listed(alone)
 
 
 def test_every_unit_test_has_a_module() -> None:
@@ -200,4 +205,4 @@ def test_every_unit_test_has_a_module() -> None:
         for name in _test_modules()
         if name.startswith("tests/unit/") and Path(name).name.startswith("test_") and name not in partners
     ]
-    assert lost == []
+    assert not lost, _listed(lost)
