@@ -124,8 +124,7 @@ class GroupsService:
     def list_groups(
         self, states: Sequence[str] = (), types: Sequence[str] = ()
     ) -> tuple[ErrorCode, list[GroupListing]]:
-        """The groups coordinated here. Filters compare without case; an empty filter lets everything through.
-        """
+        """The groups coordinated here. Filters ignore case; an empty filter lets everything through."""
         wanted_states = {state.strip().lower() for state in states}
         wanted_types = {kind.strip().lower() for kind in types}
         found: list[GroupListing] = []

@@ -109,8 +109,7 @@ class OffsetsService:
     # Commit
 
     def commit(self, command: CommitCommand) -> Deferred[list[ErrorCode]]:
-        """One outcome per partition, in the order of topics and partitions. Answered once they are committed.
-        """
+        """One outcome per partition, in the order asked. Answered once they are committed."""
         errors: list[ErrorCode] = []
         offsets: list[OffsetToCommit] = []
         for topic in command.topics:
@@ -204,8 +203,7 @@ class OffsetsService:
     # Delete
 
     async def delete(self, group_id: str, partitions: Sequence[tuple[str, int]]) -> DeleteOffsetsResult:
-        """One outcome per (topic, partition), in order: GROUP_SUBSCRIBED_TO_TOPIC while a member consumes it.
-        """
+        """One outcome per partition, in order: GROUP_SUBSCRIBED_TO_TOPIC while a member consumes it."""
         if not group_id:
             return DeleteOffsetsResult(ErrorCode.INVALID_GROUP_ID)
         missing = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
@@ -225,6 +223,8 @@ class OffsetsService:
 
 
 def _merge(errors: list[ErrorCode], answer: CommitResult | ErrorCode, asked: int) -> list[ErrorCode]:
+    if answer is ErrorCode.UNKNOWN_SERVER_ERROR:
+        answer = ErrorCode.INVALID_COMMIT_OFFSET_SIZE  # the one reason for which a commit is refused for good
     return _fill(errors, (answer,) * asked if isinstance(answer, ErrorCode) else answer.errors)
 
 

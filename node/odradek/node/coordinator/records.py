@@ -22,6 +22,7 @@ from odradek.proto.kafka.schema import Message, Struct, array, int32, int64, oct
 Record = Message
 
 NO_TIMESTAMP: Final = -1
+MAX_TIMESTAMP: Final = (1 << 63) - 1
 
 
 class GroupMetadataRecord(Message, versions="0", flexible="0+"):

@@ -9,8 +9,8 @@ Invariants:
  2. Every `Deferred` given out is resolved exactly once; losing leadership resolves what is left with
     NOT_COORDINATOR. Their records may still commit, which is why clients repeat them, and why they are
     harmless twice.
- 3. After a failed proposal the live state has run ahead of the log: it is dropped, and made anew from what is
-    committed.
+ 3. Live state that has run ahead of a log that failed is dropped, and made anew from what is committed. An
+    entry that was merely refused fails only those who wait for it.
 
 Source: ARCHITECTURE 5(d); Kafka's `CoordinatorRuntime` for the idea.
 """
@@ -27,15 +27,26 @@ from odradek.node.coordinator.config import GroupConfig
 from odradek.node.coordinator.group.shard import GroupShard
 from odradek.node.coordinator.records import encode_entry
 from odradek.node.coordinator.result import Instant, Result, Token
-from odradek.node.coordinator.shard import ReplicatedLog
 from odradek.node.coordinator.timers import Timers
 from odradek.node.runtime.alarm import Alarm
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.raft.ports import ProposalTooLargeError
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
+
+
+class ReplicatedLog(Protocol):
+    """A shard's log. `propose` resolves once the entry is committed and this replica's machine has applied
+    it; it fails when this replica cannot commit it, whatever the reason.
+    """
+
+    @property
+    def is_leader(self) -> bool: ...
+
+    def propose(self, data: bytes) -> asyncio.Future[int]: ...
 
 
 class GroupCommand(Protocol):
@@ -159,11 +170,32 @@ class Shard:
             self._settle(result)
             self._runtime.schedule(self)
             return
+        assert self.log is not None
+        if self.log.is_leader and error is not None and self._go_on_without(result, error):
+            return
         log.warning("coordinator shard %d starts over: %r", self.index, error)
         self._drop(Role.FOLLOWING)
-        assert self.log is not None
         if self.log.is_leader:
             self._lead()
+
+    def _go_on_without(self, result: Result[object], error: BaseException) -> bool:
+        """The log refused an entry while this node leads it: too large, or too much under way. Nothing was
+        written, so only what depended on this entry fails.
+        """
+        code = ErrorCode.COORDINATOR_NOT_AVAILABLE
+        if isinstance(error, ProposalTooLargeError):
+            code = ErrorCode.UNKNOWN_SERVER_ERROR
+        follow_up = self.groups.on_refused(result, code, self._runtime.now())
+        if follow_up is None:
+            return False
+        log.warning("coordinator shard %d: an entry was refused: %s", self.index, error)
+        self._settle_with(result, code)
+        self._carry_out(follow_up)
+        return True
+
+    def _settle_with(self, result: Result[object], code: ErrorCode) -> None:
+        for token, _ in result.replies:
+            self._due.pop(token).resolve(code)
 
     def _settle(self, result: Result[object]) -> None:
         for stored in result.then:

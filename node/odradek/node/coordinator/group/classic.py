@@ -84,8 +84,7 @@ class Member:
 
 
 class InitialDelay(NamedTuple):
-    """The first rebalance of an empty group: it now waits `delay_ms`, and may wait `remaining_ms` after that.
-    """
+    """The first rebalance of an empty group: it waits `delay_ms`, then up to `remaining_ms` more."""
 
     delay_ms: int
     remaining_ms: int

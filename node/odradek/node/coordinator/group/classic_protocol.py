@@ -200,8 +200,7 @@ class ClassicProtocol:
         now: Instant,
         out: Result[JoinResult],
     ) -> None:
-        """A static member came back without its id: it gets a new one, and the old one is fenced from now on.
-        """
+        """A static member came back without its id: it gets a new one, and the old one is fenced."""
         assert command.instance_id is not None
         old_leader = group.leader_id or ""
         old_id = group.static_members[command.instance_id]
@@ -278,6 +277,28 @@ class ClassicProtocol:
         group = self._groups.get(stored.group_id)
         if group is not None and group.is_in(COMPLETING) and group.generation == stored.generation:
             self._rebalances.assign(group, stored.assignments, now, out)
+
+    # What could not be stored
+
+    def on_assignment_refused(
+        self, stored: AssignmentStored, error: ErrorCode, now: Instant, out: Result[object]
+    ) -> None:
+        group = self._groups.get(stored.group_id)
+        if group is not None and group.is_in(COMPLETING) and group.generation == stored.generation:
+            self._rebalances.answer_all_syncs(group, error, now, out)
+            self._rebalances.prepare(group, now, out)
+
+    def on_static_member_refused(self, stored: StaticMemberStored, now: Instant, out: Result[object]) -> None:
+        """The next generation's record will hold the new id; until then its join stays parked."""
+        group = self._groups.get(stored.group_id)
+        member = group.members.get(stored.member_id) if group is not None else None
+        if (
+            group is not None
+            and member is not None
+            and member.join_token == stored.token
+            and group.is_in(STABLE)
+        ):
+            self._rebalances.prepare(group, now, out)
 
     # Heartbeat and leave
 

@@ -154,8 +154,7 @@ class OffsetToCommit(NamedTuple):
 
 
 class CommitOffsets(NamedTuple):
-    """`retention_ms` -1: the broker's. `strict`: a missing group is told apart from a stale generation (9+).
-    """
+    """`retention_ms` -1: the broker's. `strict`: a missing group is not a stale generation (9+)."""
 
     group_id: str
     generation: int

@@ -32,6 +32,7 @@ from odradek.node.coordinator.group.commands import (
 from odradek.node.coordinator.group.rebalance import COMPLETING, EMPTY, PREPARING, STABLE, Rebalances
 from odradek.node.coordinator.group.stored import StoredGroups, offset_tombstone
 from odradek.node.coordinator.records import (
+    MAX_TIMESTAMP,
     NO_TIMESTAMP,
     GroupTombstone,
     OffsetCommitRecord,
@@ -235,9 +236,12 @@ def commit_record(
                 metadata=offset.metadata,
             )
         )
+    expires_ms = NO_TIMESTAMP
+    if command.retention_ms >= 0:
+        expires_ms = min(now_wall_ms + command.retention_ms, MAX_TIMESTAMP)
     return OffsetCommitRecord(
         group_id=command.group_id,
         commit_timestamp_ms=now_wall_ms,
-        expire_timestamp_ms=now_wall_ms + command.retention_ms if command.retention_ms >= 0 else NO_TIMESTAMP,
+        expire_timestamp_ms=expires_ms,
         topics=list(topics.values()),
     )

@@ -37,8 +37,7 @@ EXPIRY = "expiry"
 
 
 class Rebalances:
-    """The moving parts that all groups of a shard share. Every method works on one group and fills a Result.
-    """
+    """What all groups of a shard share. Every method works on one group and fills a Result."""
 
     def __init__(
         self, config: GroupConfig, groups: dict[str, ClassicGroup], timers: Timers[TimerKey]
@@ -170,8 +169,7 @@ class Rebalances:
         self.complete_join(group, now, out)
 
     def complete_join(self, group: ClassicGroup, now: Instant, out: Result[object]) -> None:
-        """The join barrier opens: dynamic members that did not come are out, the others get a new generation.
-        """
+        """The join barrier opens: dynamic members that did not come are out; a new generation begins."""
         self._timers.cancel((JOIN, group.group_id, ""))
         missing = [m for m in group.members.values() if m.join_token is None and m.instance_id is None]
         for member in missing:

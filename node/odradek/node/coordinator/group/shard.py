@@ -41,6 +41,7 @@ from odradek.node.coordinator.group.commands import (
 from odradek.node.coordinator.group.offsets import GroupOffsets, OffsetsStored
 from odradek.node.coordinator.group.rebalance import EXPIRY, JOIN, SESSION, SYNC, Rebalances, TimerKey
 from odradek.node.coordinator.group.stored import StoredGroups, TopicOffsets, live_group
+from odradek.node.coordinator.records import GroupTombstone
 from odradek.node.coordinator.result import Instant, Result, Token
 from odradek.node.coordinator.timers import Timers
 from odradek.proto.kafka.errors import ErrorCode
@@ -134,6 +135,26 @@ class GroupShard:
                 self._protocol.on_static_member_stored(stored, out)
             case _:
                 raise AssertionError(f"nobody asked to hear of {stored!r}")
+        return out
+
+    def on_refused(self, result: Result[object], error: ErrorCode, now: Instant) -> Result[None] | None:
+        """The log would not take the result's records, and nothing else has happened. None: the live half
+        cannot go on from here, and has to be made anew. Otherwise the runtime answers the result's own
+        replies with `error`.
+        """
+        if any(isinstance(record, GroupTombstone) for record in result.records):
+            return None  # the group is gone from the live half, and is not gone
+        out: Result[None] = Result()
+        for stored in result.then:
+            match stored:
+                case OffsetsStored():
+                    self._offsets.on_stored(stored)
+                case AssignmentStored():
+                    self._protocol.on_assignment_refused(stored, error, now, out)
+                case StaticMemberStored():
+                    self._protocol.on_static_member_refused(stored, now, out)
+                case _:
+                    raise AssertionError(f"nobody asked to hear of {stored!r}")
         return out
 
     # Commands
