@@ -243,16 +243,26 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def record_batch(values: Sequence[bytes], timestamp_ms: int = 1_700_000_000_000) -> bytes:
+class ProducerState(NamedTuple):
+    """Who produced a batch; the default is a producer that is not idempotent."""
+
+    producer_id: int = -1
+    epoch: int = -1
+    sequence: int = -1
+
+
+def record_batch(
+    values: Sequence[bytes], timestamp_ms: int = 1_700_000_000_000, state: ProducerState | None = None
+) -> bytes:
     """A record batch v2 of keyless records, uncompressed, with its CRC-32C."""
+    producer_id, epoch, sequence = state or ProducerState()
     records = bytearray()
     for delta, value in enumerate(values):
         record = b"\0" + varint(0) + varint(delta) + varint(-1) + varint(len(value)) + value + varint(0)
         records += varint(len(record)) + record
-    tail = (
-        struct.pack(">hiqqqhii", 0, len(values) - 1, timestamp_ms, timestamp_ms, -1, -1, -1, len(values))
-        + records
-    )
+    times = struct.pack(">qq", timestamp_ms, timestamp_ms)
+    head = struct.pack(">hi", 0, len(values) - 1) + times
+    tail = head + struct.pack(">qhii", producer_id, epoch, sequence, len(values)) + records
     crc = google_crc32c.value(bytes(tail))
     return struct.pack(">qiibI", 0, len(tail) + 9, -1, 2, crc) + tail
 
@@ -287,16 +297,20 @@ def produce(connection: Connection, topics: dict[str, Sequence[int]], batch: byt
     return found
 
 
-def fetch_body(topic: str, index: int, offset: int, *, max_wait_ms: int = 500, min_bytes: int = 1) -> bytes:
-    """Body of Fetch v4 for one partition."""
-    partition = struct.pack(">iqi", index, offset, 1 << 20)
-    head = struct.pack(">iiiib", -1, max_wait_ms, min_bytes, 50 << 20, 0)
+def fetch_body(
+    topic: str, index: int, offset: int, *, max_wait_ms: int = 500, max_bytes: int = 1 << 20
+) -> bytes:
+    """Body of Fetch v4 for one partition, min_bytes 1."""
+    partition = struct.pack(">iqi", index, offset, max_bytes)
+    head = struct.pack(">iiiib", -1, max_wait_ms, 1, max_bytes, 0)
     return head + array([string(topic) + array([partition])])
 
 
-def fetch(connection: Connection, topic: str, index: int, offset: int) -> tuple[int, int, bytes]:
+def fetch(
+    connection: Connection, topic: str, index: int, offset: int, max_bytes: int = 1 << 20
+) -> tuple[int, int, bytes]:
     """Fetch v4 of one partition: error, high watermark, record bytes."""
-    answer = connection.call(FETCH, 4, fetch_body(topic, index, offset))
+    answer = connection.call(FETCH, 4, fetch_body(topic, index, offset, max_bytes=max_bytes))
     answer.int32()
     assert answer.int32() == 1
     answer.string()
