@@ -18,8 +18,10 @@ from odradek.proto.kafka.record_batch import BatchHeader
 from odradek.storage.checkpoints import PARTITION_METADATA, encode_partition_metadata
 from odradek.storage.disk import Buffer, Syncable, replace_file
 from odradek.storage.flusher import NameSync
+from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dir import LogDir
 from odradek.storage.recovery import SEGMENT_FILES
+from odradek.storage.retention import NEVER, SegmentSummary
 from odradek.storage.segment import Segment, segment_name
 from odradek.storage.segments import Segments
 
@@ -33,6 +35,7 @@ class LocalLog:
         "_unsynced",
         "active",
         "end_offset",
+        "flush_due_ms",
         "flushed_offset",
         "has_directory",
         "home",
@@ -53,6 +56,8 @@ class LocalLog:
         self.end_offset = self.flushed_offset = self._submitted = self.active.next_offset
         self.has_directory = not is_new
         self.on_flush = on_flush
+        self.flush_due_ms = NEVER
+        """When records that are not submitted yet have to be (`flush.ms`)."""
         self._generation = 0
         self._unsynced: list[Syncable] = []
 
@@ -124,6 +129,7 @@ class LocalLog:
         """Hand everything up to the end to the flusher."""
         flusher = self.home.flusher
         generation = self._generation
+        self.flush_due_ms = NEVER
         if self._unsynced:
             for target in self._unsynced:
                 flusher.submit(self, self._submitted, generation, target)
@@ -133,10 +139,14 @@ class LocalLog:
             end = self._submitted = self.end_offset
             flusher.submit(self, end, generation, file)
 
-    @property
-    def unsubmitted(self) -> int:
-        """Records that the flusher does not know of."""
-        return self.end_offset - self._submitted
+    def submit_if_due(self, config: LogConfig, now_ms: int) -> int:
+        """Submit after `flush.messages` records; before, a new time by which to submit, NEVER for none."""
+        if self.end_offset - self._submitted >= config.flush_messages:
+            self.submit()
+        elif self.flush_due_ms == NEVER and config.flush_ms < NEVER - now_ms:
+            self.flush_due_ms = now_ms + config.flush_ms
+            return self.flush_due_ms
+        return NEVER
 
     @property
     def needs_flush(self) -> bool:
@@ -160,7 +170,8 @@ class LocalLog:
         self._remove_now(self.segments.take_from(offset))
         active = self.active = self.segments.active
         if active.size:
-            active.load()
+            if not active.is_loaded:
+                active.load()
             active.truncate(offset)
         self._shorten(active.next_offset)
 
@@ -199,6 +210,16 @@ class LocalLog:
         names = self.home.disk.listdir(self.path) if self.has_directory else []
         stems = [name.removesuffix(".snapshot") for name in names if name.endswith(".snapshot")]
         return sorted(int(stem) for stem in stems if stem.isdecimal())
+
+    def summaries(self) -> list[SegmentSummary]:
+        """What retention looks at; a segment without timestamps counts as old as its file."""
+        summaries = []
+        for segment in self.segments:
+            newest = segment.max_timestamp
+            if newest < 0 and segment.size:
+                newest = self.home.disk.stat(segment.log_path).modified_ms
+            summaries.append(SegmentSummary(segment.base_offset, segment.next_offset, segment.size, newest))
+        return summaries
 
     def close(self) -> None:
         """Submit what is left and give the descriptors back; a closed file is synced all the same."""

@@ -18,47 +18,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.proto.kafka.record_batch import BatchHeader, InvalidBatchError, parse_end_txn_marker
-from odradek.storage.batch_validator import RecordFault, Rejected, validate, validate_follower
+from odradek.storage.append_result import UNAVAILABLE, AppendResult
+from odradek.storage.batch_validator import Rejected, validate, validate_follower
 from odradek.storage.checkpoints import LEADER_EPOCHS
 from odradek.storage.disk import Buffer, DiskError, DiskFullError
 from odradek.storage.leader_epoch_cache import EpochEndOffset, LeaderEpochCache
 from odradek.storage.local_log import LocalLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dir import LogDir
-from odradek.storage.producer_state import ActiveProducer, Duplicate, ProducerState
-from odradek.storage.recovery import load_log, load_producers
-from odradek.storage.retention import NEVER, SegmentSummary, plan_retention
-from odradek.storage.segment import CorruptSegmentError, segment_name
-from odradek.storage.segments import must_roll
+from odradek.storage.producer_snapshots import StoredProducers
+from odradek.storage.producer_state import ActiveProducer, Duplicate
+from odradek.storage.recovery import load_log
+from odradek.storage.retention import NEVER
+from odradek.storage.segment import CorruptSegmentError
+from odradek.storage.segments import Segments, must_roll
 from odradek.storage.timestamps import TimestampOffset, find_newest, find_timestamp
+from odradek.storage.upkeep import drop_old_segments, roll
+
+__all__ = ["AppendResult", "PartitionLog"]
 
 log = logging.getLogger(__name__)
 
 _NONE: Final = ErrorCode.NONE
 _STORAGE_ERROR: Final = ErrorCode.KAFKA_STORAGE_ERROR
-_SNAPSHOT_BYTES: Final = 64 * 1024 * 1024
-"""Appended bytes after which a checkpoint writes a producer snapshot inside a segment."""
 _PRODUCER_CHECK_MS: Final = 600_000
-
-
-class AppendResult(NamedTuple):
-    """What became of one produced batch. Offsets are -1 unless `error` is NONE."""
-
-    error: ErrorCode
-    base_offset: int = -1
-    last_offset: int = -1
-    log_append_time_ms: int = -1
-    log_start_offset: int = -1
-    duplicate: bool = False
-    record_errors: tuple[RecordFault, ...] = ()
-    error_message: str | None = None
-
-
-_UNAVAILABLE: Final = AppendResult(_STORAGE_ERROR)
 
 
 class PartitionLog:
@@ -66,15 +52,12 @@ class PartitionLog:
 
     __slots__ = (
         "_epochs",
-        "_flush_due_ms",
         "_is_scheduled",
         "_jitter_ms",
         "_local",
         "_producers",
         "_retention_checked_ms",
-        "_snapshot_offset",
         "_start",
-        "_unsnapshotted",
         "config",
         "durable_gating",
         "flush_listener",
@@ -87,7 +70,7 @@ class PartitionLog:
     )
 
     _epochs: LeaderEpochCache
-    _producers: ProducerState
+    _producers: StoredProducers
 
     def __init__(self, home: LogDir, topic: str, partition: int, topic_id: bytes, config: LogConfig) -> None:
         self.home = home
@@ -101,10 +84,7 @@ class PartitionLog:
         self._local: LocalLog | None = None
         self._start = 0
         self._is_scheduled = False
-        self._flush_due_ms = NEVER
         self._retention_checked_ms = 0
-        self._snapshot_offset = -1
-        self._unsnapshotted = 0
         self._configure(config)
 
     def _configure(self, config: LogConfig) -> None:
@@ -162,7 +142,9 @@ class PartitionLog:
     @property
     def first_undecided_offset(self) -> int | None:
         """First offset of the oldest transaction without a marker."""
-        return self._producers.first_undecided_offset if self._local or self.load() is not None else None
+        return (
+            self._producers.state.first_undecided_offset if self._local or self.load() is not None else None
+        )
 
     def epoch_at(self, offset: int) -> int:
         """Leader epoch of the record at `offset`, -1 if unknown."""
@@ -177,7 +159,7 @@ class PartitionLog:
 
     def active_producers(self) -> list[ActiveProducer]:
         """Every known producer id."""
-        return self._producers.active_producers() if self.load() is not None else []
+        return self._producers.state.active_producers() if self.load() is not None else []
 
     # life
 
@@ -194,9 +176,8 @@ class PartitionLog:
             self._on_error(error)
             return None
         self._epochs = found.epochs
-        self._producers = found.producers
+        self._producers = StoredProducers(found.producers, found.snapshot_offset)
         self._start = found.log_start_offset
-        self._snapshot_offset = found.snapshot_offset
         self._local = LocalLog(home, found.segments, self.topic_id, found.is_new, self._on_flush)
         self._schedule_retention(now_ms)
         return self._local
@@ -205,8 +186,8 @@ class PartitionLog:
         """Use other settings from now on."""
         self._configure(config)
         if self._local is not None:
-            if self.durable_gating and self._local.unsubmitted:
-                self._submit(self._local)
+            if self.durable_gating and self._local.needs_flush:
+                self._local.submit()
             self._schedule(0)
 
     def checkpoint(self) -> None:
@@ -214,8 +195,8 @@ class PartitionLog:
         local = self._local
         if local is not None:
             local.active.write_indexes()
-            if self._unsnapshotted >= _SNAPSHOT_BYTES:
-                self._write_snapshot(local)
+            if self._producers.is_due:
+                self._producers.save(local)
 
     def close(self) -> None:
         """Write what a clean start needs, submit the rest to the flusher, and let go. Raises DiskError.
@@ -225,9 +206,9 @@ class PartitionLog:
         local = self._local
         if local is None or self.home.error is not None:
             return
-        if local.has_directory and self._snapshot_offset != local.end_offset:
+        if local.has_directory and self._producers.offset != local.end_offset:
             local.finish_active()
-            self._write_snapshot(local)
+            self._producers.save(local)
         local.close()
 
     def release(self) -> None:
@@ -260,7 +241,7 @@ class PartitionLog:
         if local is None or self.home.error is not None:
             local = self.load(now_ms)
             if local is None:
-                return _UNAVAILABLE
+                return UNAVAILABLE
         if records is None:
             records = bytearray()
         config = self.config
@@ -270,7 +251,7 @@ class PartitionLog:
         buffer, header, base_offset, last_offset, max_timestamp, append_time_ms = found
         is_idempotent = header.producer_id >= 0
         if is_idempotent:
-            verdict = self._producers.check(header)
+            verdict = self._producers.state.check(header)
             if verdict is not None:
                 return self._refuse(verdict)
         size = len(buffer)
@@ -282,7 +263,7 @@ class PartitionLog:
         except DiskError as error:
             return AppendResult(self._on_error(error), error_message=error.reason)
         if is_idempotent:
-            self._producers.update(header, None, now_ms)
+            self._producers.state.update(header, None, now_ms)
         self._after_append(local, size, now_ms)
         return AppendResult(_NONE, base_offset, last_offset, append_time_ms, self._start)
 
@@ -302,7 +283,7 @@ class PartitionLog:
         """
         local = self.load(now_ms)
         if local is None:
-            return _UNAVAILABLE
+            return UNAVAILABLE
         found = validate_follower(records)
         if isinstance(found, Rejected):
             return AppendResult(found.error, error_message=found.message)
@@ -323,20 +304,9 @@ class PartitionLog:
             local.append_all(data, headers, self.config.index_interval_bytes)
         except DiskError as error:
             return AppendResult(self._on_error(error), error_message=error.reason)
-        self._take_in(records, found.headers, now_ms)
+        self._producers.take_in(records, found.headers, now_ms)
         self._after_append(local, found.size, now_ms)
         return AppendResult(_NONE, first.base_offset, last.last_offset, -1, self._start)
-
-    def _take_in(self, records: Buffer, headers: tuple[tuple[int, BatchHeader], ...], now_ms: int) -> None:
-        for position, header in headers:
-            if header.producer_id >= 0:
-                marker = None
-                if header.is_control:
-                    try:
-                        marker = parse_end_txn_marker(records, position)
-                    except InvalidBatchError:
-                        log.warning("%s: control batch at %d cannot be read", self.path, header.base_offset)
-                self._producers.update(header, marker, now_ms)
 
     def _make_room(
         self, local: LocalLog, size: int, last_offset: int, max_timestamp: int, now_ms: int
@@ -344,7 +314,7 @@ class PartitionLog:
         """An active segment with a file and room for the batch. Raises DiskError, nothing changed then."""
         aged_ms = now_ms + self._jitter_ms
         if must_roll(local.active, self.config, size, last_offset, max_timestamp, aged_ms):
-            self._roll(local, now_ms)
+            roll(local, self._producers, now_ms)
         if local.active.file is None:
             local.open_active()
 
@@ -353,23 +323,18 @@ class PartitionLog:
             local.write_file(LEADER_EPOCHS, self._epochs.encode())
 
     def _after_append(self, local: LocalLog, size: int, now_ms: int) -> None:
-        self._unsnapshotted += size
+        self._producers.on_appended(size)
         self.home.on_appended(self, size)
         if self.durable_gating:
             local.submit()
-        elif local.unsubmitted >= self.config.flush_messages:
-            self._submit(local)
-        elif self._flush_due_ms == NEVER and self.config.flush_ms < NEVER - now_ms:
-            self._flush_due_ms = now_ms + self.config.flush_ms
-            self._schedule(self._flush_due_ms)
+        else:
+            due_ms = local.submit_if_due(self.config, now_ms)
+            if due_ms < NEVER:
+                self._schedule(due_ms)
         if not self._is_scheduled:
             self._schedule_retention(now_ms)
 
     # flush and roll
-
-    def _submit(self, local: LocalLog) -> None:
-        self._flush_due_ms = NEVER
-        local.submit()
 
     def _on_flush(self) -> None:
         if self.flush_listener is not None:
@@ -379,34 +344,18 @@ class PartitionLog:
         """Submit what is not submitted yet, whatever the configuration says."""
         local = self._local
         if local is not None and self.home.error is None and local.needs_flush:
-            self._submit(local)
+            local.submit()
 
-    def roll(self, now_ms: int) -> ErrorCode:
+    def begin_segment(self, now_ms: int) -> ErrorCode:
         """Begin a new segment at the log end, unless the active one is empty."""
         local = self.load(now_ms)
         if local is None:
             return _STORAGE_ERROR
         try:
-            self._roll(local, now_ms)
+            roll(local, self._producers, now_ms)
         except DiskError as error:
             return self._on_error(error)
         return _NONE
-
-    def _roll(self, local: LocalLog, now_ms: int) -> None:
-        if local.active.size:
-            local.finish_active()
-            self._write_snapshot(local)
-            self._flush_due_ms = NEVER
-            local.begin_segment(now_ms)
-
-    def _write_snapshot(self, local: LocalLog) -> None:
-        """Producer state as of the log end. One that is not at a segment's start is replaced by the next."""
-        end, old = local.end_offset, self._snapshot_offset
-        local.write_file(f"{segment_name(end)}.snapshot", self._producers.snapshot())
-        self._snapshot_offset = end
-        self._unsnapshotted = 0
-        if old >= 0 and old != end and all(segment.base_offset != old for segment in local.segments):
-            local.remove_snapshots([old])
 
     # read
 
@@ -433,21 +382,20 @@ class PartitionLog:
 
     def offset_for_timestamp(self, timestamp: int) -> TimestampOffset | ErrorCode | None:
         """The first record whose timestamp is `timestamp` (ms) or later; None if there is none."""
-        local = self.load()
-        if local is None:
-            return _STORAGE_ERROR
-        try:
-            return find_timestamp(local.segments, timestamp, self._start)
-        except DiskError as error:
-            return self._on_error(error)
+        return self._search(lambda segments: find_timestamp(segments, timestamp, self._start))
 
     def max_timestamp_offset(self) -> TimestampOffset | ErrorCode | None:
         """The first record with the largest timestamp; None if there is no record."""
+        return self._search(lambda segments: find_newest(segments, self._start))
+
+    def _search(
+        self, find: Callable[[Segments], TimestampOffset | None]
+    ) -> TimestampOffset | ErrorCode | None:
         local = self.load()
         if local is None:
             return _STORAGE_ERROR
         try:
-            return find_newest(local.segments, self._start)
+            return find(local.segments)
         except DiskError as error:
             return self._on_error(error)
 
@@ -460,41 +408,31 @@ class PartitionLog:
             return _STORAGE_ERROR
         if offset >= local.end_offset:
             return _NONE
-        if offset <= self._start:
-            return self.truncate_fully_to(offset)
-        try:
-            local.truncate_to(offset)
-            self._after_truncation(local)
-        except DiskError as error:
-            return self._on_error(error)
-        return _NONE
+        return self.truncate_fully_to(offset) if offset <= self._start else self._truncate(local, offset)
 
     def truncate_fully_to(self, offset: int) -> ErrorCode:
         """Drop everything and go on, empty, at `offset`: the leader's log starts after this one ends."""
         local = self.load()
-        if local is None:
-            return _STORAGE_ERROR
+        return _STORAGE_ERROR if local is None else self._truncate(local, offset, fully=True)
+
+    def _truncate(self, local: LocalLog, offset: int, *, fully: bool = False) -> ErrorCode:
         try:
-            local.truncate_fully_to(offset)
-            self._set_start(local, offset)
-            self._after_truncation(local)
+            if fully:
+                local.truncate_fully_to(offset)
+                self._set_start(local, offset)
+            else:
+                local.truncate_to(offset)
+            end = local.end_offset
+            if self._start > end:
+                self._set_start(local, end)
+            if self._epochs.truncate_from_end(end) and local.has_directory:
+                local.write_file(LEADER_EPOCHS, self._epochs.encode())
+            self._producers.on_truncated(local, self._start)
+            self.home.on_truncated(self.name, end)
+            local.submit()
         except DiskError as error:
             return self._on_error(error)
         return _NONE
-
-    def _after_truncation(self, local: LocalLog) -> None:
-        end = local.end_offset
-        if self._start > end:
-            self._set_start(local, end)
-        if self._epochs.truncate_from_end(end) and local.has_directory:
-            local.write_file(LEADER_EPOCHS, self._epochs.encode())
-        if not self._producers.truncate_to(end):
-            kept = [offset for offset in local.snapshots() if offset <= end]
-            self._producers = load_producers(self.home.disk, local.path, local.segments, kept, self._start)
-        local.remove_snapshots([offset for offset in local.snapshots() if offset > end])
-        self._snapshot_offset = -1
-        self._unsnapshotted = 1
-        local.submit()
 
     def advance_log_start_offset(self, offset: int) -> ErrorCode:
         """Records below `offset` are gone; their segments go at the next maintenance. OFFSET_OUT_OF_RANGE."""
@@ -513,7 +451,7 @@ class PartitionLog:
 
     def _set_start(self, local: LocalLog, offset: int) -> None:
         self._start = offset
-        self._producers.advance_log_start_offset(offset)
+        self._producers.state.advance_log_start_offset(offset)
         self.home.on_log_start_offset(self.name, offset)
         if self._epochs.truncate_from_start(offset) and local.has_directory:
             local.write_file(LEADER_EPOCHS, self._epochs.encode())
@@ -537,18 +475,18 @@ class PartitionLog:
         home = self.home
         if local is None or home.error is not None:
             return NEVER
-        if self._flush_due_ms <= now_ms:
-            self._submit(local)
-        self._producers.expire(now_ms, home.producer_expiration_ms)
+        if local.flush_due_ms <= now_ms:
+            local.submit()
+        self._producers.state.expire(now_ms, home.producer_expiration_ms)
         try:
             due = self._run_retention(local, now_ms)
         except DiskError as error:
             self._on_error(error)
             due = now_ms + home.retention_check_interval_ms
-        expiry = self._producers.next_deadline(home.producer_expiration_ms)
+        expiry = self._producers.state.next_deadline(home.producer_expiration_ms)
         if expiry is not None:
             due = min(due, max(expiry, now_ms + _PRODUCER_CHECK_MS))
-        due = min(due, self._flush_due_ms)
+        due = min(due, local.flush_due_ms)
         self._is_scheduled = due < NEVER
         return due
 
@@ -561,37 +499,19 @@ class PartitionLog:
         self._retention_checked_ms = now_ms
         end = local.end_offset
         limit = end if self.high_watermark < 0 else min(self.high_watermark, end)
-        plan = plan_retention(self._summaries(local), self.config, self._start, limit, now_ms)
-        if plan.delete_count:
-            if plan.delete_count == len(local.segments):
-                self._roll(local, now_ms)
-            base = local.segments[plan.delete_count].base_offset
-            log.info("%s: segments below offset %d are deleted", self.path, base)
-            if base > self._start:
-                self._set_start(local, base)
-            local.drop_oldest(plan.delete_count, now_ms + self.config.file_delete_delay_ms)
-        return max(plan.next_check_ms, now_ms + interval) if end > self._start else NEVER
-
-    def _summaries(self, local: LocalLog) -> list[SegmentSummary]:
-        summaries = []
-        for segment in local.segments:
-            newest = segment.max_timestamp
-            if newest < 0 and segment.size:
-                newest = self.home.disk.stat(segment.log_path).modified_ms
-            summaries.append(SegmentSummary(segment.base_offset, segment.next_offset, segment.size, newest))
-        return summaries
+        start, next_check_ms = drop_old_segments(
+            local, self._producers, self.config, self._start, limit, now_ms
+        )
+        if start > self._start:
+            log.info("%s: records below offset %d are deleted", self.path, start)
+            self._set_start(local, start)
+        return max(next_check_ms, now_ms + interval) if end > self._start else NEVER
 
     def visit(self, now_ms: int) -> None:
         """Load a log that nobody uses if its files are so old or so large that retention may want some."""
-        config = self.config
-        if not config.is_deleted or (config.retention_ms < 0 and config.retention_bytes < 0):
-            return
         try:
-            oldest_ms, size = self.home.partition_age(self.name)
+            if self.home.may_have_expired(self.name, self.config, now_ms):
+                self.load(now_ms)
+                self._schedule(now_ms)
         except DiskError as error:
             self._on_error(error)
-            return
-        is_old = 0 <= config.retention_ms < now_ms - oldest_ms
-        if size and (is_old or 0 <= config.retention_bytes < size):
-            self.load(now_ms)
-            self._schedule(now_ms)

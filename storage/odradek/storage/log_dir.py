@@ -22,6 +22,7 @@ from odradek.storage.checkpoints import (
 )
 from odradek.storage.disk import Disk, DiskError, Lock, MissingFileError, replace_file
 from odradek.storage.flusher import LogFlusher
+from odradek.storage.log_config import LogConfig
 
 if TYPE_CHECKING:
     from odradek.storage.log import PartitionLog
@@ -103,6 +104,12 @@ class LogDir:
         self.log_start_offsets[name] = offset
         self._start_offsets_changed = True
 
+    def on_truncated(self, name: str, end_offset: int) -> None:
+        """A log got shorter: what is appended now must be checked after a crash. Raises DiskError."""
+        if self.recovery_points.get(name, 0) > end_offset:
+            self.recovery_points[name] = end_offset
+            write_offsets(self.disk, f"{self.path}/{RECOVERY_POINTS}", self.recovery_points)
+
     def forget(self, name: str, log: PartitionLog | None) -> None:
         """The log of that name is deleted."""
         if log is not None:
@@ -159,11 +166,16 @@ class LogDir:
         """Recovery points and high watermarks of the logs that changed, and the files. Raises DiskError."""
         for log in self._changed:
             log.checkpoint()
-            self.recovery_points[log.name] = log.flushed_offset
-            self.high_watermarks[log.name] = log.high_watermark
+            self._remember(log, log.flushed_offset)
         self._changed.clear()
         self._changed_bytes = 0
         self._write_all()
+
+    def _remember(self, log: PartitionLog, flushed_offset: int) -> None:
+        self.recovery_points[log.name] = flushed_offset
+        self.log_start_offsets[log.name] = log.log_start_offset
+        if log.high_watermark >= 0:
+            self.high_watermarks[log.name] = log.high_watermark
 
     def _write_all(self) -> None:
         write_offsets(self.disk, f"{self.path}/{RECOVERY_POINTS}", self.recovery_points)
@@ -178,9 +190,7 @@ class LogDir:
         if self.error is None and not self.flusher.failed:
             for log in logs:
                 if log.is_loaded:
-                    self.recovery_points[log.name] = log.log_end_offset
-                    self.high_watermarks[log.name] = log.high_watermark
-                    self.log_start_offsets[log.name] = log.log_start_offset
+                    self._remember(log, log.log_end_offset)
             self._write_all()
             write_offsets(self.disk, f"{self.path}/{LOG_START_OFFSETS}", self.log_start_offsets)
             replace_file(self.disk, f"{self.path}/{CLEAN_SHUTDOWN}", b"")
@@ -195,6 +205,14 @@ class LogDir:
     def partition_size(self, name: str) -> int:
         """Bytes in the data files of a log that need not be loaded. Raises DiskError."""
         return self.partition_age(name)[1]
+
+    def may_have_expired(self, name: str, config: LogConfig, now_ms: int) -> bool:
+        """Whether retention may want something of a log that is not loaded, by its files. DiskError."""
+        if not config.is_deleted or (config.retention_ms < 0 and config.retention_bytes < 0):
+            return False
+        oldest_ms, size = self.partition_age(name)
+        is_old = 0 <= config.retention_ms < now_ms - oldest_ms
+        return size > 0 and (is_old or 0 <= config.retention_bytes < size)
 
     def partition_age(self, name: str) -> tuple[int, int]:
         """(ms of the oldest segment's last write, bytes of all) of a log that is not loaded. DiskError."""

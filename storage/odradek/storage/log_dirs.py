@@ -22,7 +22,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from odradek.storage.disk import Disk, DiskError, DiskLockedError
+from odradek.storage.disk import Disk, DiskError, DiskFullError, DiskLockedError
 from odradek.storage.flusher import LogFlusher, OnFailure, Post, ThreadFlusher
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
@@ -108,9 +108,11 @@ class LogDirs:
         for home in self.dirs:
             try:
                 home.close([entry for entry in self._logs.values() if entry.home is home])
+            except DiskFullError as error:
+                log.warning("no clean end of %s: %s", home.path, error)
             except DiskError as error:
                 home.fail(error)
-                home.release_lock()
+            home.release_lock()
         self._logs.clear()
         self._due.clear()
 
@@ -163,7 +165,7 @@ class LogDirs:
         return min(online or self.dirs, key=lambda home: home.log_count)
 
     def delete(self, topic: str, partition: int, now_ms: int = 0) -> None:
-        """The partition is no longer here: its directory is renamed now and removed after `file.delete.delay.ms`."""
+        """The partition is no longer here: its directory is renamed now, and removed some time later."""
         found = self._logs.pop((topic, partition), None)
         name = f"{topic}-{partition}"
         home = found.home if found is not None else next((h for h in self.dirs if name in h.names), None)
@@ -185,7 +187,7 @@ class LogDirs:
         home.forget(name, found)
 
     def describe(self, wanted: Iterable[tuple[str, int]] | None = None) -> list[DescribedDir]:
-        """Every directory, with the logs asked for (None: all). Looks at the files of logs that are not loaded."""
+        """Every directory, with the logs asked for (None: all); looks at the files of logs not loaded."""
         keys = set(wanted) if wanted is not None else None
         described = []
         for home in self.dirs:
@@ -236,16 +238,16 @@ class LogDirs:
             if home.error is None:
                 try:
                     home.run_maintenance(now_ms, _REMOVALS_PER_CALL)
+                except DiskFullError as error:
+                    log.warning("checkpoints of %s are late: %s", home.path, error)
                 except DiskError as error:
                     home.fail(error)
 
     def _visit_some(self, now_ms: int) -> None:
         count = max(_MIN_VISITS, len(self._logs) // _VISITS_PER_CYCLE)
-        visited = 0
-        for entry in self._visits:
+        visited = list(itertools.islice(self._visits, count))
+        for entry in visited:
             if not entry.is_loaded and entry.name in entry.home.names and entry.home.error is None:
                 entry.visit(now_ms)
-            visited += 1
-            if visited >= count:
-                return
-        self._visits = iter(list(self._logs.values()))
+        if len(visited) < count:
+            self._visits = iter(list(self._logs.values()))

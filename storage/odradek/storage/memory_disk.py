@@ -195,7 +195,7 @@ class MemoryDisk:
         self._fail_at = None
 
     def crash(self, rng: Random | None = None) -> None:
-        """Cut the power. Without `rng` only what is durable is left; with it, any part of the rest as well."""
+        """Cut the power. Without `rng` only what is durable is left; with it, any part of the rest too."""
         kept = 0 if rng is None else rng.randint(0, len(self._pending))
         for _, change in self._pending[:kept]:
             change(self._durable)

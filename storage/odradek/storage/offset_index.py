@@ -45,7 +45,7 @@ class OffsetIndex:
         return self._positions[found] if found >= 0 else 0
 
     def batch_beyond(self, offset: int) -> int | None:
-        """Position of the first indexed batch whose last offset is `offset` or more; None if no entry says so."""
+        """Position of the first indexed batch that ends at `offset` or later; None if no entry says so."""
         found = bisect_left(self._offsets, max(0, offset - self.base_offset))
         return self._positions[found] if found < len(self._positions) else None
 
@@ -79,7 +79,7 @@ class OffsetIndex:
 
     @classmethod
     def decode(cls, base_offset: int, data: bytes, log_size: int) -> OffsetIndex | None:
-        """The index in a file of this content, or None if that cannot be the index of a log of `log_size` bytes."""
+        """The index in a file of this content; None if it cannot belong to a log of `log_size` bytes."""
         if len(data) % ENTRY_SIZE:
             return None
         pairs = array("I", data)

@@ -32,7 +32,7 @@ from odradek.proto.kafka.record_batch import (
     parse_header,
 )
 from odradek.storage.checkpoints import LEADER_EPOCHS, PARTITION_METADATA, decode_partition_metadata
-from odradek.storage.disk import Disk, MissingFileError
+from odradek.storage.disk import Buffer, Disk, MissingFileError
 from odradek.storage.leader_epoch_cache import CorruptCheckpoint, LeaderEpochCache, decode
 from odradek.storage.log_dir import STRAY_SUFFIX, LogDir
 from odradek.storage.producer_state import ProducerState
@@ -270,17 +270,22 @@ def load_producers(
             position = 0 if segment.base_offset >= replay_from else segment.locate(replay_from)
             for at, header in segment.scan(position):
                 if header.producer_id >= 0 and header.base_offset >= replay_from:
-                    producers.update(header, read_marker(segment, at, header))
+                    producers.update(header, _read_marker(segment, at, header))
     return producers
 
 
-def read_marker(segment: Segment, position: int, header: BatchHeader) -> EndTxnMarker | None:
-    """The transaction marker in a stored control batch, None for a data batch."""
+def _read_marker(segment: Segment, position: int, header: BatchHeader) -> EndTxnMarker | None:
+    return parse_marker(segment.read_batch(position, header), 0, header) if header.is_control else None
+
+
+def parse_marker(records: Buffer, position: int, header: BatchHeader) -> EndTxnMarker | None:
+    """The transaction marker in the batch at `position`; None for a data batch or one that cannot be read."""
     if not header.is_control:
         return None
     try:
-        return parse_end_txn_marker(segment.read_batch(position, header))
-    except InvalidBatchError:
+        return parse_end_txn_marker(records, position)
+    except InvalidBatchError as error:
+        log.warning("control batch at offset %d: %s", header.base_offset, error)
         return None
 
 

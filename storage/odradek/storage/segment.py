@@ -16,8 +16,6 @@ looked up when asked for. Source: Kafka's LogSegment.
 from __future__ import annotations
 
 import struct
-from array import array
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,11 +23,11 @@ from odradek.proto.kafka.record_batch import HEADER_SIZE, BatchHeader, parse_hea
 from odradek.storage.disk import Buffer, Disk, DiskError, File, MissingFileError
 from odradek.storage.offset_index import ENTRY_SIZE as OFFSET_ENTRY_SIZE
 from odradek.storage.offset_index import OffsetIndex
+from odradek.storage.tail import Tail
 from odradek.storage.time_index import ENTRY_SIZE as TIME_ENTRY_SIZE
 from odradek.storage.time_index import TimeIndex
 
 MAX_RELATIVE_OFFSET: Final = 0x7FFFFFFF
-_MAX_TAIL: Final = 128
 _MAX_HINTS: Final = 8
 _WALK_BYTES: Final = 4096
 _SCAN_BYTES: Final = 1 << 20
@@ -52,7 +50,7 @@ class CorruptSegmentError(DiskError):
 
 
 class Segment:
-    """Offsets are absolute. `next_offset` is the end: known for the active segment, the limit for a closed one."""
+    """Offsets are absolute. `next_offset` is the end; for a closed segment, where the next one begins."""
 
     __slots__ = (
         "_disk",
@@ -61,8 +59,7 @@ class Segment:
         "_offsets",
         "_since_entry",
         "_size",
-        "_tail_offsets",
-        "_tail_positions",
+        "_tail",
         "_times",
         "base_offset",
         "created_ms",
@@ -87,8 +84,7 @@ class Segment:
         self._since_entry = 0
         self._offsets: OffsetIndex | None = None
         self._times: TimeIndex | None = None
-        self._tail_offsets = array("q")
-        self._tail_positions = array("I")
+        self._tail = Tail()
         self._hints: dict[int, int] = {}
 
     # life
@@ -206,7 +202,7 @@ class Segment:
         for position, header in self.scan(0):
             self.note(position, header, index_interval_bytes)
         self.finish_indexes()
-        self._tail_offsets, self._tail_positions = array("q"), array("I")
+        self._tail.clear()
 
     def look_up_first_timestamp(self) -> int:
         """Largest timestamp of the first batch in ms; the age of the segment counts from it. DiskError."""
@@ -229,7 +225,7 @@ class Segment:
         size = self.open().size
         offsets = OffsetIndex.decode(self.base_offset, self._read_or_empty(self.index_paths[0]), size)
         times = TimeIndex.decode(self.base_offset, self._read_or_empty(self.index_paths[1]))
-        del self._tail_offsets[:], self._tail_positions[:]
+        self._tail.clear()
         self.next_offset = self.base_offset
         position = 0
         if offsets is not None and times is not None and recovery_point > self.base_offset:
@@ -258,7 +254,7 @@ class Segment:
             self.file = None
         self._offsets = self._times = None
         self._hints = {}
-        del self._tail_offsets[:], self._tail_positions[:]
+        self._tail.clear()
 
     # writing
 
@@ -287,11 +283,7 @@ class Segment:
             self._enter(last_offset, position)
             since = 0
         self._since_entry = since + size - position
-        tail = self._tail_offsets
-        if len(tail) >= _MAX_TAIL:
-            del tail[: _MAX_TAIL // 2], self._tail_positions[: _MAX_TAIL // 2]
-        tail.append(base_offset)
-        self._tail_positions.append(position)
+        self._tail.add(base_offset, position)
         self.next_offset = last_offset + 1
 
     def append_all(self, records: Buffer, headers: list[BatchHeader], index_interval_bytes: int) -> None:
@@ -314,10 +306,7 @@ class Segment:
             self._enter(last_offset, position)
             self._since_entry = 0
         self._since_entry += header.size
-        if len(self._tail_offsets) >= _MAX_TAIL:
-            del self._tail_offsets[: _MAX_TAIL // 2], self._tail_positions[: _MAX_TAIL // 2]
-        self._tail_offsets.append(header.base_offset)
-        self._tail_positions.append(position)
+        self._tail.add(header.base_offset, position)
         self.next_offset = last_offset + 1
 
     def _enter(self, last_offset: int, position: int) -> None:
@@ -352,37 +341,30 @@ class Segment:
     def truncate(self, offset: int) -> None:
         """Drop the batch that holds `offset` and all after it. Raises DiskError."""
         position = self.locate(offset)
-        if position >= self.size:
-            return
-        start = self.offsets.position_before(max(0, position - 1))
-        self.offsets.truncate_positions(position)
-        self._size = position
-        self.open().truncate(position)
-        self._hints.clear()
-        del self._tail_offsets[:], self._tail_positions[:]
-        self._find_end(start)
+        if position < self.size:
+            self.offsets.truncate_positions(position)
+            self._size = position
+            self.open().truncate(position)
+        self.open_end()
+        self.write_indexes()
 
-    def _find_end(self, start: int) -> None:
-        """Set end, largest timestamp and the rest from the batches at `start` and after it."""
-        self.next_offset = self.base_offset
+    def open_end(self) -> None:
+        """Find the end from the last index entry on: how a closed segment becomes active. DiskError."""
+        entry = self.offsets.last_entry
+        start = 0 if entry is None else entry[1]
+        self._hints.clear()
+        self._tail.clear()
         headers = list(self.scan(start))
-        if headers:
-            self.next_offset = headers[-1][1].last_offset + 1
+        self.next_offset = headers[-1][1].last_offset + 1 if headers else self.base_offset
         self.times.truncate_offsets(self.next_offset)
         self._max_timestamp, self.max_timestamp_offset = self.times.last_entry or (-1, self.base_offset)
         self._since_entry = self.size - start
         for position, header in headers:
             if header.max_timestamp > self.max_timestamp:
                 self._max_timestamp, self.max_timestamp_offset = header.max_timestamp, header.last_offset
-            self._tail_offsets.append(header.base_offset)
-            self._tail_positions.append(position)
+            self._tail.add(header.base_offset, position)
         if not self._size:
             self.first_timestamp = None
-
-    def open_end(self) -> None:
-        """Find the end from the last index entry on: how a cleanly closed segment becomes active. DiskError."""
-        entry = self.offsets.last_entry
-        self._find_end(entry[1] if entry is not None else 0)
 
     # reading
 
@@ -404,12 +386,10 @@ class Segment:
             position += at
 
     def locate(self, offset: int) -> int:
-        """Position of the batch that holds `offset`, or of the next one; `size` at the end. Raises DiskError."""
-        tail = self._tail_offsets
-        if tail and offset >= tail[0]:
-            if offset >= self.next_offset:
-                return self._size
-            return self._tail_positions[bisect_right(tail, offset) - 1]
+        """Position of the batch that holds `offset`, or of the next one; `size` at the end. DiskError."""
+        tail = self._tail
+        if tail.covers(offset):
+            return self._size if offset >= self.next_offset else tail.position_of(offset)
         hint = self._hints.get(offset)
         if hint is not None:
             return hint
@@ -440,11 +420,11 @@ class Segment:
         """
         position = self.locate(offset)
         size = self._size
-        tail = self._tail_offsets
+        tail = self._tail
         if end_offset >= self.next_offset:
             end, exact = size, True
-        elif tail and end_offset >= tail[0]:
-            end, exact = self._tail_positions[bisect_right(tail, end_offset) - 1], True
+        elif tail.covers(end_offset):
+            end, exact = tail.position_of(end_offset), True
         else:
             beyond = self.offsets.batch_beyond(end_offset)
             end, exact = (size if beyond is None else beyond), False
@@ -453,12 +433,14 @@ class Segment:
         stop = position + max_bytes
         if stop >= end:
             stop = end
-        elif exact and tail and stop >= self._tail_positions[0]:
-            stop = self._tail_positions[bisect_right(self._tail_positions, stop) - 1]
-            if stop <= position:
+        elif exact:
+            boundary = tail.cut(stop)
+            if boundary is None:
+                exact = False
+            elif boundary <= position:
                 return self._read_first(position, end_offset) if min_one_batch else _EMPTY
-        else:
-            exact = False
+            else:
+                stop = boundary
         if exact:
             return self.open().pread(position, stop - position)
         return self._read_and_cut(position, stop, end_offset, min_one_batch)

@@ -33,7 +33,7 @@ class TimeIndex:
         return len(self._timestamps)
 
     def maybe_append(self, timestamp: int, last_offset: int) -> None:
-        """Note the largest timestamp so far (ms) unless the newest entry has it already; -1 is no timestamp."""
+        """Note the largest timestamp so far (ms) unless the newest entry has it; -1 is no timestamp."""
         if timestamp < 0:
             return
         if not self._timestamps or timestamp > self._timestamps[-1]:
