@@ -1,8 +1,8 @@
 """Strategies that make any message of any version from its schema.
 
-`Values` says which values fields get: `ANY` covers the whole range of each type; the libraries that we compare
-with refuse some of it. `EXAMPLES` is how many messages each version is tried with (environment variable
-`ODRADEK_CODEC_EXAMPLES`).
+`Values` says which values fields get: `ANY` covers the whole range of each type; a library that we compare
+with refuses some of it. `EXAMPLES` is how many messages each version is tried with (`ODRADEK_CODEC_EXAMPLES`
+in the environment).
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.layout import Item, layout_of
 from odradek.proto.kafka.schema import Message, Struct
 
-EXAMPLES = int(os.environ.get("ODRADEK_CODEC_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("ODRADEK_CODEC_EXAMPLES", "8"))
 
 quick = settings(
-    max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
 )
 """Derandomized: a failure in a suite of this breadth must be the same on every machine."""
 

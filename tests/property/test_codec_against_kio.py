@@ -1,5 +1,5 @@
-"""Every message that kio knows, compared with it: it reads the bytes we write, field by field the same, and what
-it writes is what we wrote.
+"""Every message that kio knows, compared with it: it reads the bytes we write, field by field the same, and
+what it writes is what we wrote.
 
 kio gives some fields richer types (durations, points in time, enumerations): `plain` takes them back, and the
 values are kept where those types can hold them.
@@ -18,15 +18,13 @@ import pytest
 from hypothesis import given
 from kio.index import UnknownAPIKey, UnknownEntity, load_request_schema, load_response_schema
 from kio.serial import entity_reader, entity_writer
+from tests.property.kafka_messages import Values, all_versions, every_message, messages, quick
 
 from odradek.proto.kafka.codec import decode_exactly, encode_to_bytes
 from odradek.proto.kafka.layout import layout_of
 from odradek.proto.kafka.schema import ZERO_UUID, Message, Struct
-from tests.property.kafka_messages import Values, all_versions, every_message, messages, quick
 
-REPRESENTABLE = Values(
-    largest_int64=2**40, smallest_int64=0, smallest_int32=-(2**31), known_error_codes=True
-)
+REPRESENTABLE = Values(largest_int64=2**40, smallest_int64=0, smallest_int32=-(2**31), known_error_codes=True)
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 

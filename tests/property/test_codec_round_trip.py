@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from tests.property.kafka_messages import all_versions, every_message, messages, quick
 
 from odradek.proto.kafka.codec import decode_exactly, encode, encode_to_bytes
 from odradek.proto.kafka.schema import Message
-from tests.property.kafka_messages import all_versions, every_message, messages, quick
 
 
 @pytest.mark.parametrize("cls", every_message(), ids=lambda cls: cls.__name__)
