@@ -52,7 +52,7 @@ ROWS: tuple[tuple[str, str, str | None, str, str, str], ...] = (
     ("kafka.metrics.polling.interval.secs", "INT", "10", ">=1", "lr~", ""),
     ("kafka.metrics.reporters", "LIST", "", "", "lr~", ""),
     ("leader.imbalance.check.interval.seconds", "LONG", "300", ">=1", "hr-", ""),
-    ("metadata.log.max.record.bytes.between.snapshots", "LONG", "20971520", ">=1", "hr+",
+    ("metadata.log.max.record.bytes.between.snapshots", "LONG", "20971520", ">=1", "hr-",
      "Bytes of metadata records after which a snapshot is taken."),
     ("metadata.log.max.snapshot.interval.ms", "LONG", "3600000", ">=0", "hr-", ""),
     ("metadata.log.segment.bytes", "INT", "1073741824", ">=8388608", "hr~", ""),

@@ -31,12 +31,12 @@ def test_every_default_is_allowed() -> None:
             definition.value.parse(definition.value.default)
 
 
-def test_what_we_act_on_is_documented_and_nothing_else() -> None:
+def test_what_we_act_on_is_documented() -> None:
     for name in broker_names():
         definition = broker_definition(name)
         assert definition is not None
         assert definition.importance in "hml"
-        assert bool(definition.value.documentation) == (definition.support is Support.ACTS), name
+        assert definition.value.documentation or definition.support is not Support.ACTS, name
 
 
 def test_the_settings_behind_topic_configs_agree_with_them() -> None:
