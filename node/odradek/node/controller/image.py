@@ -1,0 +1,156 @@
+"""The cluster's metadata at one point of the metadata log: an immutable value.
+
+Decides nothing. Every part of the node reads it without locks or copies; whoever needs to know what changed
+gets the delta beside it. Unchanged parts are shared between images, and so are equal partitions: ten
+thousand partitions with one leader and one replica are one object.
+
+Invariants: `topics_by_name` and `topics_by_id` hold the same objects; the partitions of a topic are
+numbered 0..n-1 by position; `replicas[0]` is the preferred leader; `isr` is a subset of `replicas`;
+`leader` is in `isr` or -1 (nobody can lead).
+
+Source: KIP-500 and Kafka's MetadataImage, for the idea.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from odradek.node.controller.persistent_map import PersistentMap
+
+NO_LEADER: Final = -1
+
+
+class ResourceType(IntEnum):
+    """What a configuration belongs to, with the numbers of the wire."""
+
+    TOPIC = 2
+    BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
+
+
+ConfigResource = tuple[int, str]
+"""(resource type, name). The name "" of type BROKER is the default of all brokers."""
+
+Configs = Mapping[str, str]
+"""Configuration values by name, as text. Never changed once in an image."""
+
+NO_CONFIGS: Final[Configs] = {}
+
+
+class Endpoint(NamedTuple):
+    """Where clients of one listener reach a broker, and the security protocol's name there."""
+
+    host: str
+    port: int
+    security_protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerImage:
+    """One registered broker. `epoch` is the log index of its registration; `endpoints` by listener name."""
+
+    broker_id: int
+    epoch: int
+    incarnation_id: bytes
+    endpoints: Mapping[str, Endpoint]
+    rack: str | None = None
+    fenced: bool = False
+    in_controlled_shutdown: bool = False
+    directories: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionImage:
+    """One partition's place: who has it, who is in sync, who leads. `directories` run beside `replicas`."""
+
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    leader: int
+    leader_epoch: int = 0
+    partition_epoch: int = 0
+    directories: tuple[bytes, ...] = ()
+    adding_replicas: tuple[int, ...] = ()
+    removing_replicas: tuple[int, ...] = ()
+    eligible_leader_replicas: tuple[int, ...] = ()
+    last_known_elr: tuple[int, ...] = ()
+
+
+class TopicImage:
+    """One topic. Hashed by its id, so that a large one is a cheap key; never changed."""
+
+    __slots__ = ("name", "partitions", "topic_id")
+
+    def __init__(self, name: str, topic_id: bytes, partitions: tuple[PartitionImage, ...]) -> None:
+        self.name = name
+        self.topic_id = topic_id
+        self.partitions = partitions
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, TopicImage)
+            and self.topic_id == other.topic_id
+            and self.name == other.name
+            and self.partitions == other.partitions
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.topic_id)
+
+    def __repr__(self) -> str:
+        return f"TopicImage({self.name!r}, {self.topic_id.hex()}, {len(self.partitions)} partitions)"
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataImage:
+    """Everything the cluster has agreed on, as of the entry `applied_index` of the metadata log.
+
+    `next_broker_epoch` counts registrations, `next_producer_id` is the first id no broker has been given.
+    `partition_count` is the number of partitions of all topics.
+    """
+
+    applied_index: int = 0
+    cluster_id: str = ""
+    brokers: Mapping[int, BrokerImage] = field(default_factory=dict)
+    topics_by_name: PersistentMap[str, TopicImage] = field(default_factory=PersistentMap)
+    topics_by_id: PersistentMap[bytes, TopicImage] = field(default_factory=PersistentMap)
+    configs: PersistentMap[ConfigResource, Configs] = field(default_factory=PersistentMap)
+    collisions: PersistentMap[str, tuple[str, ...]] = field(default_factory=PersistentMap)
+    next_producer_id: int = 0
+    features: Mapping[str, int] = field(default_factory=dict)
+    partition_count: int = 0
+
+    def topic(self, name: str) -> TopicImage | None:
+        return self.topics_by_name.get(name)
+
+    def partition(self, topic: str, partition: int) -> PartitionImage | None:
+        """The partition, or None where the topic or the partition does not exist."""
+        image = self.topics_by_name.get(topic)
+        if image is None or not 0 <= partition < len(image.partitions):
+            return None
+        return image.partitions[partition]
+
+    def config(self, resource_type: int, name: str) -> Configs:
+        """The dynamic configuration of one resource; empty where there is none."""
+        return self.configs.get((resource_type, name), NO_CONFIGS)
+
+    @property
+    def live_brokers(self) -> list[BrokerImage]:
+        """The brokers that serve clients, by id."""
+        return [broker for _, broker in sorted(self.brokers.items()) if not broker.fenced]
+
+
+EMPTY_IMAGE: Final = MetadataImage()
+
+
+def collision_key(topic: str) -> str:
+    """What may exist once only: metric names cannot tell '.' from '_'."""
+    return topic.replace(".", "_")
+
+
+def may_collide(topic: str) -> bool:
+    return "." in topic or "_" in topic

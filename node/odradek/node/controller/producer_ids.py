@@ -1,0 +1,25 @@
+"""Blocks of producer ids: each id belongs to one broker once, whatever crashes.
+
+Decides the size of a block and the record that gives it away. A broker hands out single ids of its block from
+memory; the rest of a block is lost with the broker, which costs nothing: there are 2**63.
+
+Source: KIP-730.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from odradek.node.controller.image import MetadataImage
+from odradek.node.controller.records import ProducerIdsRecord
+from odradek.node.controller.result import Result
+
+PRODUCER_IDS_PER_BLOCK: Final = 1000
+_PRODUCER_ID_MAX: Final = 2**63 - 1
+
+
+def allocate_block(image: MetadataImage, broker_id: int, count: int) -> Result[int]:
+    """Gives `count` ids to the broker; the response is the first of them."""
+    first = image.next_producer_id
+    assert count > 0 and first <= _PRODUCER_ID_MAX - count, (first, count)
+    return Result([ProducerIdsRecord(broker_id=broker_id, next_producer_id=first + count)], first)
