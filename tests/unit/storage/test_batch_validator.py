@@ -279,6 +279,16 @@ def test_a_maximum_that_cannot_be_true_is_put_right_in_a_large_batch() -> None:
     assert result.header.max_timestamp == TIME + 4999
 
 
+def test_the_maximum_of_one_large_record_is_put_right() -> None:
+    batch = build_batch([Record(0, TIME, None, bytes(2 * batch_validator.PROBE_BYTES))])
+    assert accept(edited(batch, 35, ">q", TIME + 7)).max_timestamp == TIME
+
+
+def test_a_large_batch_loses_the_log_append_time_bit_and_gets_its_true_maximum() -> None:
+    batch = edited(edited(build_batch(records(5000)), 21, ">h", rb.LOG_APPEND_TIME), 35, ">q", NOW)
+    assert accept(batch).header.max_timestamp == TIME + 4999
+
+
 def test_timestamps_beyond_int64_are_refused() -> None:
     wide = LogConfig(message_timestamp_after_max_ms=INT64_MAX, message_timestamp_before_max_ms=INT64_MAX)
     batch = edited(build_batch(records(3)), 27, ">q", INT64_MAX)

@@ -292,6 +292,13 @@ def test_snapshot_round_trip() -> None:
     assert copy.check(batch(13, 0, pid=12, epoch=4)) is None
 
 
+def test_open_transactions_come_back_in_the_order_of_their_offsets() -> None:
+    state = state_of(batch(3, 0, pid=1, txn=True, time=TIME + 9), batch(5, 0, pid=2, txn=True, time=TIME))
+    copy = ProducerState()
+    copy.load_snapshot(state.snapshot())
+    assert copy.first_undecided_offset == 3
+
+
 def test_every_damaged_byte_of_a_snapshot_is_noticed() -> None:
     data = _busy_state().snapshot()
     for position in range(len(data)):

@@ -44,6 +44,7 @@ def test_damage(data: bytes) -> None:
     ("start", "end", "producers", "complete"),
     [
         (0, 1, [1], True),
+        (0, 5, [1], True),
         (0, 12, [1, 2], True),
         (11, 14, [2], True),
         (11, 16, [2, 3], True),

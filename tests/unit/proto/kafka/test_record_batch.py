@@ -166,6 +166,8 @@ DAMAGED_AREAS = [
     ("length of 5 bytes that is 2 GiB", b"\xfe\xff\xff\xff\x0f" + bytes(10), 1),
     ("endless varint", b"\xff" * 30, 1),
     ("fields shorter than the record", bytes([16, 0, 0, 0, 1, 1, 0, 0, 0]), 1),
+    ("length too large, fields in a chain", bytes([14, 0, 0, 0, 1, 1, 0, 12, 0, 0, 2, 1, 1, 0]), 2),
+    ("length too small, fields in a chain", bytes([12, 0, 0, 0, 1, 2, 9, 0, 12, 0, 0, 2, 1, 1, 0]), 2),
     ("key longer than the record", bytes([12, 0, 0, 0, 10, 1, 0]) + AREA, 4),
     ("key length -2", bytes([12, 0, 0, 0, 3, 1, 0]), 1),
     ("value length -2", bytes([12, 0, 0, 0, 1, 3, 0]), 1),
