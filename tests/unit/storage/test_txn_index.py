@@ -44,7 +44,6 @@ def test_damage(data: bytes) -> None:
     ("start", "end", "producers", "complete"),
     [
         (0, 1, [1], True),
-        (0, 5, [1], True),
         (0, 12, [1, 2], True),
         (11, 14, [2], True),
         (11, 16, [2, 3], True),
@@ -56,6 +55,12 @@ def test_damage(data: bytes) -> None:
 def test_search(start: int, end: int, producers: list[int], complete: bool) -> None:
     found = search(ENTRIES, start, end)
     assert ([txn.producer_id for txn in found.aborted], found.is_complete) == (producers, complete)
+
+
+def test_the_end_of_a_range_is_exclusive() -> None:
+    entries = [AbortedTxn(1, 0, 10, 5), AbortedTxn(2, 8, 20, 21)]
+    assert [txn.producer_id for txn in search(entries, 0, 8).aborted] == [1]
+    assert [txn.producer_id for txn in search(entries, 0, 9).aborted] == [1, 2]
 
 
 def test_truncation_keeps_what_was_decided_before() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +218,21 @@ def test_header_keys_that_are_not_utf8_are_written_as_they_were_read() -> None:
     area = bytes([20, 0, 0, 0, 1, 1, 2, 4, 0xFF, 0xFE, 1])
     (record,) = read_records(area, 1, 0, 0)
     assert build_batch([record])[61:] == area
+
+
+def test_kafka_reads_our_batches_in_every_codec(tmp_path: Path) -> None:
+    libs = os.environ.get("ODRADEK_KAFKA_LIBS")
+    java = shutil.which("java")
+    if not libs or not java:
+        pytest.skip("NOT RUN: set ODRADEK_KAFKA_LIBS to a folder with the jars of Kafka 4.3 and install Java")
+    path = tmp_path / "00000000000000000000.log"
+    with path.open("wb") as file:
+        for codec in range(5):
+            rows = [Record(codec * 500 + i, NOW, b"key", b"value %d" % i) for i in range(500)]
+            file.write(build_batch(rows, codec=codec))
+    tool = [java, "-cp", f"{libs}/*", "org.apache.kafka.tools.DumpLogSegments", "--print-data-log"]
+    run = subprocess.run([*tool, "--files", str(path)], capture_output=True, text=True, check=True)
+    batches = [line for line in run.stdout.splitlines() if line.startswith("baseOffset:")]
+    for line, codec in zip(batches, ("none", "gzip", "snappy", "lz4", "zstd"), strict=True):
+        assert f"compresscodec: {codec}" in line and "isvalid: true" in line
+    assert run.stdout.count("payload: value") == 2500
