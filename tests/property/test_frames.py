@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from odradek.proto.kafka.frames import FrameError, FrameReader
 
 FRAMES = st.lists(
-    st.one_of(st.binary(max_size=200), st.integers(60_000, 300_000).map(lambda size: b"\xab" * size)), max_size=8
+    st.one_of(st.binary(max_size=200), st.integers(60_000, 300_000).map(lambda size: b"\xab" * size)),
+    max_size=8,
 )
 
 

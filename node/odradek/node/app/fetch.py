@@ -205,7 +205,9 @@ class FetchService:
         answer.last_stable_offset = partition.last_stable_offset
         answer.log_start_offset = log.log_start_offset
         answer.leader_epoch = replica.leader_epoch
-        end = answer.last_stable_offset if command.isolation_level == READ_COMMITTED else answer.high_watermark
+        end = (
+            answer.last_stable_offset if command.isolation_level == READ_COMMITTED else answer.high_watermark
+        )
         limit = min(asked.max_bytes, remaining)
         if offset < end and (limit > 0 or first):
             read = log.read(offset, max(limit, 0), end, min_one_batch=first)

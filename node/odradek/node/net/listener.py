@@ -67,6 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         "_listener",
         "_reader",
         "_reading",
+        "local_address",
         "peer_host",
         "peer_port",
         "transport",
@@ -86,6 +87,7 @@ class Connection(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport | None = None
         self.peer_host = ""
         self.peer_port = 0
+        self.local_address = ("", 0)
 
     # -- asyncio's side
 
@@ -93,6 +95,8 @@ class Connection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer_host, self.peer_port = (peer[0], peer[1]) if peer else ("", 0)
+        local = transport.get_extra_info("sockname")
+        self.local_address = (local[0], local[1]) if local else ("", 0)
         refused = self._listener.admit(self)
         if refused is not None:
             log.warning("connection from %s refused: %s", self.peer_host, refused)
@@ -211,7 +215,9 @@ class Connection(asyncio.BufferedProtocol):
         if idle_ms_max < 0 or self.transport is None:
             return
         if not self._active and not self._busy:
-            log.info("closing connection of %s:%d: idle for %d ms", self.peer_host, self.peer_port, idle_ms_max)
+            log.info(
+                "closing connection of %s:%d: idle for %d ms", self.peer_host, self.peer_port, idle_ms_max
+            )
             self.close()
             return
         self._active = False
@@ -238,17 +244,24 @@ class Listener:
         self._per_ip: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int) -> None:
-        """Bind and accept. Raises OSError when the address cannot be bound."""
+    async def bind(self, host: str, port: int, backlog: int = 1024) -> None:
+        """Take the address (an empty host is every address); accepts nothing yet. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self), host or None, port, backlog=1024, reuse_address=True
+            lambda: Connection(self), host or None, port, backlog=backlog, reuse_address=True, start_serving=False
         )
         self.host = host
-        for sock in self._server.sockets:
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                self.port = sock.getsockname()[1]
-                break
+        bound = [sock for sock in self._server.sockets if sock.family in (socket.AF_INET, socket.AF_INET6)]
+        self.port = bound[0].getsockname()[1]
+
+    async def accept(self) -> None:
+        """Serve connections from now on."""
+        assert self._server is not None, "bind comes first"
+        await self._server.start_serving()
+
+    @property
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def stop_accepting(self) -> None:
         if self._server is not None:

@@ -47,7 +47,12 @@ class FetchPartition:
         self.log_start_offset = asked.log_start_offset
 
     def note_answer(
-        self, error: ErrorCode, high_watermark: int, last_stable_offset: int, log_start_offset: int, has_records: bool
+        self,
+        error: ErrorCode,
+        high_watermark: int,
+        last_stable_offset: int,
+        log_start_offset: int,
+        has_records: bool,
     ) -> bool:
         """Remember what is being answered; True when an incremental answer must mention this partition."""
         if error is not ErrorCode.NONE:

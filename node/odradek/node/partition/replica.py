@@ -17,7 +17,15 @@ from odradek.proto.kafka.errors import ErrorCode
 class Replica:
     """State of one partition on this node. Offsets are record offsets; epochs are leader epochs."""
 
-    __slots__ = ("durable_end_offset", "high_watermark", "isr", "leader", "leader_epoch", "log_end_offset", "node_id")
+    __slots__ = (
+        "durable_end_offset",
+        "high_watermark",
+        "isr",
+        "leader",
+        "leader_epoch",
+        "log_end_offset",
+        "node_id",
+    )
 
     def __init__(self, node_id: int) -> None:
         self.node_id = node_id
@@ -37,7 +45,9 @@ class Replica:
     ) -> None:
         """The image names this node leader; what its log holds durably is what the ISR of one holds."""
         assert leader_epoch >= self.leader_epoch, f"leader epoch {self.leader_epoch} back to {leader_epoch}"
-        assert durable_end_offset <= log_end_offset, f"durable {durable_end_offset} beyond end {log_end_offset}"
+        assert durable_end_offset <= log_end_offset, (
+            f"durable {durable_end_offset} beyond end {log_end_offset}"
+        )
         self.leader = self.node_id
         self.leader_epoch = leader_epoch
         self.isr = isr
@@ -66,7 +76,9 @@ class Replica:
     def on_flushed(self, flushed_offset: int) -> bool:
         """Everything below `flushed_offset` is on stable storage. True: HW advanced."""
         if flushed_offset > self.durable_end_offset:
-            assert flushed_offset <= self.log_end_offset, f"flushed {flushed_offset}, end {self.log_end_offset}"
+            assert flushed_offset <= self.log_end_offset, (
+                f"flushed {flushed_offset}, end {self.log_end_offset}"
+            )
             self.durable_end_offset = flushed_offset
         return self._advance()
 

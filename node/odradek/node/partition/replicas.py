@@ -48,7 +48,7 @@ class Logs(Protocol):
     """The log directories."""
 
     def open(self, topic: str, partition: int, topic_id: bytes, config: LogConfig) -> PartitionLog: ...
-    def delete(self, topic: str, partition: int) -> None: ...
+    def delete(self, topic: str, partition: int, now_ms: int) -> None: ...
 
 
 class ProduceWaiter(Protocol):
@@ -83,12 +83,20 @@ class Partition:
 
 
 class Replicas:
+    """`clock` gives wall-clock ms; `call_soon` runs a callable in the next turn of the loop."""
+
     def __init__(
-        self, node_id: int, topics: Topics, logs: Logs, call_soon: Callable[[Callable[[], None]], object]
+        self,
+        node_id: int,
+        topics: Topics,
+        logs: Logs,
+        clock: Callable[[], int],
+        call_soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self._node_id = node_id
         self._topics = topics
         self._logs = logs
+        self._clock = clock
         self._call_soon = call_soon
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._advanced: dict[Partition, None] = {}
@@ -115,8 +123,12 @@ class Replicas:
         log = self._logs.open(topic, index, placement.topic_id, self._topics.log_config(topic))
         replica = Replica(self._node_id)
         partition = Partition(topic, placement.topic_id, index, log, replica)
+        log.load(self._clock())
+        if log.is_offline:
+            return ErrorCode.KAFKA_STORAGE_ERROR
         log.flush_listener = lambda _: self._on_flushed(partition)
-        replica.become_leader(place.leader_epoch, place.isr, log.log_end_offset, log.log_end_offset)
+        replica.become_leader(place.leader_epoch, place.isr, log.log_end_offset, log.flushed_offset)
+        log.high_watermark = replica.high_watermark
         self._partitions[topic, index] = partition
         return partition
 
@@ -129,9 +141,12 @@ class Replicas:
         replica = partition.replica
         log = partition.log
         result = log.append_as_leader(records, replica.leader_epoch, now_ms, version)
-        if result.error is ErrorCode.NONE and not result.duplicate:
-            if replica.on_local_append(log.log_end_offset, durable=not log.durable_gating):
-                self._advance(partition)
+        if (
+            result.error is ErrorCode.NONE
+            and not result.duplicate
+            and replica.on_local_append(log.log_end_offset, durable=not log.durable_gating)
+        ):
+            self._advance(partition)
         return result
 
     def _on_flushed(self, partition: Partition) -> None:
@@ -139,7 +154,8 @@ class Replicas:
             self._advance(partition)
 
     def _advance(self, partition: Partition) -> None:
-        for waiter in partition.produce_waiters.advance(partition.replica.high_watermark):
+        high_watermark = partition.log.high_watermark = partition.replica.high_watermark
+        for waiter in partition.produce_waiters.advance(high_watermark):
             waiter.on_passed(partition)
         self._wake_soon(partition)
 
@@ -158,10 +174,11 @@ class Replicas:
 
     def on_topics_changed(self, deleted: Sequence[TopicPlacement], reconfigured: Sequence[str]) -> None:
         """The image has changed: topics are gone, or the settings of some are different."""
+        now_ms = self._clock()
         for topic in deleted:
             for index in range(len(topic.partitions)):
                 self._drop((topic.name, index), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-                self._logs.delete(topic.name, index)
+                self._logs.delete(topic.name, index, now_ms)
         for name in reconfigured:
             placement = self._topics.topic(name)
             for index in range(len(placement.partitions) if placement is not None else 0):

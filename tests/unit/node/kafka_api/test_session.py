@@ -75,7 +75,8 @@ class Node:
 @asynccontextmanager
 async def serving() -> AsyncIterator[tuple[Node, asyncio.StreamReader, asyncio.StreamWriter]]:
     node = Node()
-    await node.listener.start("127.0.0.1", 0)
+    await node.listener.bind("127.0.0.1", 0)
+    await node.listener.accept()
     reader, writer = await asyncio.open_connection("127.0.0.1", node.listener.port)
     try:
         yield node, reader, writer
@@ -87,7 +88,9 @@ async def serving() -> AsyncIterator[tuple[Node, asyncio.StreamReader, asyncio.S
 
 
 def frame(correlation_id: int, key: ApiKey, version: int, request: Message, client_id: str = "me") -> bytes:
-    return b"".join(encode_request_frame(RequestHeader(int(key), version, correlation_id, client_id), request))
+    return b"".join(
+        encode_request_frame(RequestHeader(int(key), version, correlation_id, client_id), request)
+    )
 
 
 def produce(correlation_id: int, acks: int = -1, client_id: str = "me") -> bytes:

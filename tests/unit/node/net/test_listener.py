@@ -35,7 +35,8 @@ async def listening(limits: ConnectionLimits) -> AsyncIterator[tuple[Listener, l
         return handlers[-1]
 
     listener = Listener("PLAINTEXT", limits, open_session)
-    await listener.start("127.0.0.1", 0)
+    await listener.bind("127.0.0.1", 0)
+    await listener.accept()
     try:
         yield listener, handlers
     finally:

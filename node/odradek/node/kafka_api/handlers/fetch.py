@@ -82,7 +82,9 @@ def _response(result: FetchResult, isolation_level: int) -> FetchResponse:
     for answer in result.partitions:
         asked = answer.asked
         if last is None or last.topic_id != asked.topic_id or last.topic != asked.topic:
-            last = FetchResponse.FetchableTopicResponse(topic=asked.topic, topic_id=asked.topic_id, partitions=[])
+            last = FetchResponse.FetchableTopicResponse(
+                topic=asked.topic, topic_id=asked.topic_id, partitions=[]
+            )
             topics.append(last)
         last.partitions.append(_partition(answer, isolation_level))
     return FetchResponse(error_code=result.error, session_id=result.session_id, responses=topics)

@@ -1,0 +1,59 @@
+"""Every handler family of the Kafka door, in one list: what this node serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from odradek.node.app.fetch import FetchService
+from odradek.node.app.groups import GroupsService
+from odradek.node.app.list_offsets import ListOffsetsService
+from odradek.node.app.offsets import OffsetsService
+from odradek.node.app.produce import ProduceService
+from odradek.node.app.records import RecordsService
+from odradek.node.kafka_api.handlers.api_versions import ApiVersionsHandlers
+from odradek.node.kafka_api.handlers.classic_group import ClassicGroupHandlers
+from odradek.node.kafka_api.handlers.coordinator import CoordinatorHandlers
+from odradek.node.kafka_api.handlers.fetch import FetchHandlers
+from odradek.node.kafka_api.handlers.list_offsets import ListOffsetsHandlers
+from odradek.node.kafka_api.handlers.offsets import OffsetsHandlers
+from odradek.node.kafka_api.handlers.produce import ProduceHandlers
+from odradek.node.kafka_api.handlers.records import RecordsHandlers
+from odradek.node.kafka_api.registry import Registry, Route
+
+
+class Services(Protocol):
+    """The use cases that the handlers translate to."""
+
+    @property
+    def produce(self) -> ProduceService: ...
+    @property
+    def fetch(self) -> FetchService: ...
+    @property
+    def list_offsets(self) -> ListOffsetsService: ...
+    @property
+    def records(self) -> RecordsService: ...
+    @property
+    def groups(self) -> GroupsService: ...
+    @property
+    def offsets(self) -> OffsetsService: ...
+    @property
+    def topic_name(self) -> Callable[[bytes], str | None]:
+        """The name of a topic id, None if no topic has it."""
+
+
+def build_registry(services: Services) -> Registry:
+    routes: list[Route] = []
+    for family in (
+        ProduceHandlers(services.produce, services.topic_name),
+        FetchHandlers(services.fetch),
+        ListOffsetsHandlers(services.list_offsets),
+        RecordsHandlers(services.records),
+        CoordinatorHandlers(services.groups),
+        ClassicGroupHandlers(services.groups),
+        OffsetsHandlers(services.offsets),
+        ApiVersionsHandlers(lambda: registry.advertised()),
+    ):
+        routes.extend(family.routes())
+    registry = Registry(routes)
+    return registry
