@@ -233,6 +233,6 @@ def test_kafka_reads_our_batches_in_every_codec(tmp_path: Path) -> None:
     tool = [java, "-cp", f"{libs}/*", "org.apache.kafka.tools.DumpLogSegments", "--print-data-log"]
     run = subprocess.run([*tool, "--files", str(path)], capture_output=True, text=True, check=True)
     batches = [line for line in run.stdout.splitlines() if line.startswith("baseOffset:")]
-    for line, codec in zip(batches, ("none", "gzip", "snappy", "lz4", "zstd"), strict=True):
-        assert f"compresscodec: {codec}" in line and "isvalid: true" in line
+    for line, name in zip(batches, ("none", "gzip", "snappy", "lz4", "zstd"), strict=True):
+        assert f"compresscodec: {name}" in line and "isvalid: true" in line
     assert run.stdout.count("payload: value") == 2500
