@@ -11,7 +11,7 @@ import pytest
 from odradek.proto.kafka.codec import DecodeError, decode, encode_to_bytes
 from odradek.proto.kafka.headers import decode_request_header
 from odradek.proto.kafka.messages.api_versions import ApiVersionsRequest
-from odradek.proto.kafka.messages.metadata import MetadataRequest
+from odradek.proto.kafka.messages.metadata import DescribeTopicPartitionsRequest, MetadataRequest
 from odradek.proto.kafka.messages.offsets import OffsetDeleteRequest
 from odradek.proto.kafka.messages.produce import ProduceRequest
 from odradek.proto.kafka.messages.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
@@ -141,6 +141,19 @@ def test_sections_of_known_tagged_fields(data: str, problem: str) -> None:
 def test_text_that_is_not_utf8() -> None:
     with pytest.raises(DecodeError, match="SaslHandshakeRequest v0: 'utf-8' codec"):
         decode(SaslHandshakeRequest, 0, bytes.fromhex("0001 ff"))
+
+
+@pytest.mark.parametrize("data", ["0002 61", "0003 6162", "7fff", "00", ""])
+def test_text_one_byte_longer_than_the_data(data: str) -> None:
+    with pytest.raises(DecodeError):
+        decode(SaslHandshakeRequest, 0, bytes.fromhex(data))
+
+
+def test_any_marker_that_is_not_negative_announces_a_structure() -> None:
+    for marker, present in (("00", True), ("01", True), ("7f", True), ("80", False), ("ff", False)):
+        data = bytes.fromhex("01 00000007" + marker + "0274 00000001 00 00")
+        request = decode(DescribeTopicPartitionsRequest, 0, data if present else data[:6] + b"\0")
+        assert (request.cursor is not None) == present
 
 
 def test_null_where_there_is_none() -> None:

@@ -12,7 +12,7 @@ from odradek.proto.kafka.messages.header import RequestHeader
 from odradek.proto.kafka.messages.metadata import MetadataRequest, MetadataResponse
 from odradek.proto.kafka.messages.produce import ProduceRequest, ProduceResponse
 from odradek.proto.kafka.messages.sasl import SaslHandshakeRequest
-from odradek.proto.kafka.schema import Message, Struct, int8, string
+from odradek.proto.kafka.schema import Message, Struct, array, int8, string, uuid
 
 
 def test_fields_by_version() -> None:
@@ -77,9 +77,25 @@ def test_the_least_size_is_the_size_of_the_smallest_message(key: int) -> None:
                 assert len(encode_to_bytes(message, version)) == least_bytes(cls, version, flexible)
 
 
+class Small(Message, versions="0", flexible="0+"):
+    bytes_: list[Small.Byte] = array("Byte", "0+")
+    texts: list[Small.Text] = array("Text", "0+")
+
+    class Byte(Struct):
+        value: int = int8("0+")
+
+    class Text(Struct):
+        one: str = string("0+")
+        two: str = string("0+")
+        three: str = string("0+")
+        id: bytes = uuid("0+")
+
+
 @pytest.mark.parametrize(
     ("message", "version", "element"),
     [
+        (Small(bytes_=[Small.Byte(value=1)] * 20_000), 0, Small.Byte),
+        (Small(texts=[Small.Text(one="ab", two="cd", three="ef")] * 20_000), 0, Small.Text),
         (
             ProduceRequest(topic_data=[ProduceRequest.TopicProduceData()] * 20_000),
             9,
