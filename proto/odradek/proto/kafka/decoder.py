@@ -28,7 +28,7 @@ from odradek.proto.kafka.layout import (
     object_bytes,
 )
 from odradek.proto.kafka.primitives import DecodeError, array_unpackers, unpacker
-from odradek.proto.kafka.schema import Message, Struct, default_source
+from odradek.proto.kafka.schema import Message, default_source
 from odradek.proto.kafka.source import Source
 
 Decoder = Callable[[Any, int], tuple[Any, int]]
@@ -107,8 +107,8 @@ class _DecoderWriter:
         elif codes == "b":
             self.source.emit(f"k = b[p]; {target} = k if k < 128 else k - 256")
         else:
-            names = "".join(f"{name}, " for _, name in run) if len(run) == 1 else ", ".join(t for _, t in run)
-            self.source.emit(f"{names.rstrip() if len(run) == 1 else names} = {self._unpacker(codes)}(b, p)")
+            targets = ", ".join(target for _, target in run) + ("," if len(run) == 1 else "")
+            self.source.emit(f"{targets} = {self._unpacker(codes)}(b, p)")
         self.source.emit(f"p += {sum(SIZES[code] for code, _ in run)}")
 
     def _unpacker(self, codes: str) -> str:
@@ -262,4 +262,4 @@ class _DecoderWriter:
                     emit(f"fail_tag_size({tag}, {end} - {start}, p - {start})")
 
 
-__all__ = ["Decoder", "Struct", "compile_decoder"]
+__all__ = ["Decoder", "compile_decoder"]
