@@ -42,12 +42,10 @@ def test_two_streams_share_a_buffer_and_are_cut_anywhere(
     readers = [FrameReader(shared, 1 << 20), FrameReader(shared, 1 << 20)]
     streams = [wire(first), wire(second)]
     taken: list[list[bytes]] = [[], []]
-    turn = 0
-    for cut in cuts:
+    for turn, cut in enumerate(cuts):
         which = turn % 2
         taken[which] += feed(readers[which], streams[which][:cut])
         streams[which] = streams[which][cut:]
-        turn += 1
     for which in (0, 1):
         taken[which] += feed(readers[which], streams[which])
     assert taken == [first, second]

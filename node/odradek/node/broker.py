@@ -85,7 +85,9 @@ class Broker:
         try:
             self._log_dirs.start(wall_ms())
         except DiskLockedError:
-            raise ConfigError(f"the data in {', '.join(config.log_dirs)} is in use by another process") from None
+            raise ConfigError(
+                f"the data in {', '.join(config.log_dirs)} is in use by another process"
+            ) from None
         await self._raft.start()
         await self._join_groups()
         await self._services.controller.start(identity.cluster_id, self._registration(identity))

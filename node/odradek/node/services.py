@@ -96,7 +96,11 @@ class Services:
         self.topic_name = view.topic_name
         self.replicas = Replicas(config.node_id, view, log_dirs, wall_ms, loop.call_soon)
         self.coordinators = CoordinatorRuntime(
-            config.coordinator_shards, groups, loop, wall_ms, lambda prefix: f"{prefix}-{UUID(int=random.getrandbits(128), version=4)}"
+            config.coordinator_shards,
+            groups,
+            loop,
+            wall_ms,
+            lambda prefix: f"{prefix}-{UUID(int=random.getrandbits(128), version=4)}",
         )
         sessions = FetchSessions(
             config.max_incremental_fetch_session_cache_slots,
@@ -107,7 +111,11 @@ class Services:
         self.fetch = FetchService(self.replicas, sessions, view.topic_name, config.fetch_max_bytes, new_alarm)
         self.list_offsets = ListOffsetsService(self.replicas)
         self.records = RecordsService(self.replicas, log_dirs, lambda: self.controller.image)
-        self.groups = GroupsService(self.coordinators, groups, lambda context: CoordinatorEndpoint(config.node_id, context.local_host, context.local_port))
+        self.groups = GroupsService(
+            self.coordinators,
+            groups,
+            lambda context: CoordinatorEndpoint(config.node_id, context.local_host, context.local_port),
+        )
         self.offsets = OffsetsService(self.coordinators, view)
         self.controller.subscribe(self._on_image)
 
@@ -115,7 +123,9 @@ class Services:
         deleted = list(delta.deleted_topics.values())
         reconfigured = [name for resource, name in delta.changed_configs if resource == ResourceType.TOPIC]
         if any(resource == ResourceType.BROKER for resource, _ in delta.changed_configs):
-            reconfigured = list({topic for topic, _ in self.replicas.opened()})  # every default may be another
+            reconfigured = list(
+                {topic for topic, _ in self.replicas.opened()}
+            )  # every default may be another
         if deleted or reconfigured:
             self.replicas.on_topics_changed(deleted, reconfigured)
         if deleted:

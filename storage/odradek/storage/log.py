@@ -320,7 +320,11 @@ class PartitionLog:
 
     def _assign_epoch(self, local: LocalLog, epoch: int, offset: int) -> None:
         if self._epochs.assign(epoch, offset):
-            local.write_file(LEADER_EPOCHS, self._epochs.encode())
+            try:
+                local.write_file(LEADER_EPOCHS, self._epochs.encode())
+            except DiskError:
+                self._epochs.truncate_from_end(offset)
+                raise
 
     def _after_append(self, local: LocalLog, size: int, now_ms: int) -> None:
         self._producers.on_appended(size)
@@ -334,7 +338,7 @@ class PartitionLog:
         if not self._is_scheduled:
             self._schedule_retention(now_ms)
 
-    # flush and roll
+    # flush
 
     def _on_flush(self) -> None:
         if self.flush_listener is not None:
@@ -345,17 +349,6 @@ class PartitionLog:
         local = self._local
         if local is not None and self.home.error is None and local.needs_flush:
             local.submit()
-
-    def begin_segment(self, now_ms: int) -> ErrorCode:
-        """Begin a new segment at the log end, unless the active one is empty."""
-        local = self.load(now_ms)
-        if local is None:
-            return _STORAGE_ERROR
-        try:
-            roll(local, self._producers, now_ms)
-        except DiskError as error:
-            return self._on_error(error)
-        return _NONE
 
     # read
 

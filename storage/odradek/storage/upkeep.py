@@ -13,7 +13,7 @@ from odradek.storage.retention import plan_retention
 
 
 def roll(local: LocalLog, producers: StoredProducers, now_ms: int) -> None:
-    """Begin a new segment at the log end, unless the active one is empty. On DiskFullError nothing changed."""
+    """Begin a new segment at the log end, unless the active one is empty. DiskFullError: nothing changed."""
     if local.active.size:
         local.finish_active()
         producers.save(local)

@@ -2,7 +2,7 @@
 
 Decides: what the operations SET, DELETE, APPEND and SUBTRACT do, what replace-all does, which requests are
 refused, and which records make the change. Does not decide what a config name or value means
-(`config_rules`), nor who may ask.
+(`effective`), nor who may ask.
 
 Each resource of a request succeeds or fails alone and as a whole.
 Source: KIP-133, KIP-226, KIP-339; Kafka 4.3 ConfigAdminManager and ConfigurationControlManager, observed.
@@ -56,14 +56,18 @@ class ConfigOutcome:
 
 
 class Rules(Protocol):
-    """What names and values mean; see `config_rules`."""
+    """What names and values mean; see `effective`."""
 
     def definition(self, resource_type: int, name: str) -> ConfigDefinition | None: ...
 
     def check(
-        self, resource: ConfigResource, configs: Mapping[str, str], changed: Iterable[str]
+        self,
+        image: MetadataImage,
+        resource: ConfigResource,
+        configs: Mapping[str, str],
+        changed: Iterable[str],
     ) -> str | None:
-        """What is wrong with the configs that `resource` would have; `changed` names the new ones."""
+        """What is wrong with the configs that `resource` would have; `changed` names those in the request."""
 
 
 class _Refused(Exception):
@@ -149,9 +153,10 @@ def _judge(
     changes: dict[str, str | None] = {name: None for name in before if name not in after}
     changes.update({name: value for name, value in after.items() if before.get(name) != value})
     touched = [change.name for change in entry.changes]
-    message = rules.check(resource, after, touched if not replace else [*touched, *changes])
+    message = rules.check(image, resource, after, touched if not replace else [*touched, *changes])
     if message is not None:
-        raise _Refused(ErrorCode.INVALID_CONFIG, message)
+        is_broker = entry.resource_type == ResourceType.BROKER
+        raise _Refused(ErrorCode.INVALID_REQUEST if is_broker else ErrorCode.INVALID_CONFIG, message)
     return changes
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
@@ -49,12 +49,12 @@ class MetadataLog(Protocol):
         """Resolves with the entry's index after commit and apply; fails where this node does not lead."""
 
 
-class TopicPolicy(Protocol):
-    """What the node's settings say about new topics, at the time of asking."""
+class Policy(configs.Rules, Protocol):
+    """What the node's settings and the image come to; see `effective`."""
 
     def topic_defaults(self, image: MetadataImage) -> topics.TopicDefaults: ...
 
-    def check_topic_configs(self, overrides: dict[str, str], image: MetadataImage) -> str | None: ...
+    def check_topic_configs(self, overrides: Mapping[str, str], image: MetadataImage) -> str | None: ...
 
 
 class ControllerError(Exception):
@@ -68,9 +68,8 @@ class ControllerError(Exception):
 class Controller:
     """`machine` is the state machine to open the metadata group with; `attach` takes the opened group."""
 
-    def __init__(self, node_id: int, rules: configs.Rules, policy: TopicPolicy, random: Random) -> None:
+    def __init__(self, node_id: int, policy: Policy, random: Random) -> None:
         self._node_id = node_id
-        self._rules = rules
         self._policy = policy
         self._random = random
         self._publisher = Publisher()
@@ -106,7 +105,7 @@ class Controller:
                 image,
                 new,
                 self._policy.topic_defaults(image),
-                lambda overrides: self._policy.check_topic_configs(dict(overrides), image),
+                lambda overrides: self._policy.check_topic_configs(overrides, image),
                 self._random,
             )
 
@@ -134,14 +133,14 @@ class Controller:
     ) -> list[configs.ConfigOutcome]:
         """Replaces all configs of the resources."""
         return await self._run_or_try(
-            lambda image: configs.replace_configs(image, alterations, self._rules), validate_only, TIMEOUT_MS
+            lambda image: configs.replace_configs(image, alterations, self._policy), validate_only, TIMEOUT_MS
         )
 
     async def incremental_alter_configs(
         self, alterations: Sequence[configs.ConfigAlteration], *, validate_only: bool = False
     ) -> list[configs.ConfigOutcome]:
         return await self._run_or_try(
-            lambda image: configs.incremental_alter_configs(image, alterations, self._rules),
+            lambda image: configs.incremental_alter_configs(image, alterations, self._policy),
             validate_only,
             TIMEOUT_MS,
         )

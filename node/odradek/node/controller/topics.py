@@ -125,8 +125,8 @@ def create_topics(
     repeated = _repeated(topic.name for topic in topics)
     records: list[Record] = []
     outcomes: list[TopicOutcome] = []
-    budget = PARTITIONS_PER_REQUEST_MAX
     new_names: dict[str, str] = {}
+    too_many = _partitions_asked(topics, defaults) > PARTITIONS_PER_REQUEST_MAX
     judged: set[str] = set()
     for topic in topics:
         if topic.name in judged:
@@ -138,13 +138,9 @@ def create_topics(
                     ErrorCode.INVALID_REQUEST, f"topic '{topic.name}' is in the request more than once"
                 )
             _check_new_name(image, topic.name, new_names)
+            if too_many:
+                raise _too_many_partitions()
             created, outcome = _create(image, topic, defaults, check_configs, random)
-            budget -= outcome.num_partitions
-            if budget < 0:
-                raise _Refused(
-                    ErrorCode.POLICY_VIOLATION,
-                    f"a request creates at most {PARTITIONS_PER_REQUEST_MAX} partitions",
-                )
         except _Refused as refused:
             outcomes.append(TopicOutcome(topic.name, refused.error, refused.message))
             continue
@@ -158,33 +154,36 @@ def create_topics(
 def delete_topics(
     image: MetadataImage, names: Sequence[str], topic_ids: Sequence[bytes]
 ) -> Result[list[TopicOutcome]]:
-    """Deletes by name and by id; one outcome per distinct name and id, in the order names, ids."""
-    outcomes: list[TopicOutcome] = []
-    doomed: dict[bytes, TopicImage] = {}
-    repeated_names, repeated_ids = _repeated(names), _repeated(topic_ids)
+    """Deletes by name and by id; one outcome per distinct name and id, in the order names, ids.
+
+    A topic that is named twice, by whatever means, is not deleted.
+    """
+    found: list[tuple[str | None, bytes, TopicImage | None]] = []
     for name in dict.fromkeys(names):
         topic = image.topics_by_name.get(name)
-        if name in repeated_names:
-            message = f"topic '{name}' is in the request more than once"
-            outcomes.append(TopicOutcome(name, ErrorCode.INVALID_REQUEST, message))
-        elif topic is None:
-            message = "there is no such topic"
-            outcomes.append(TopicOutcome(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, message))
-        else:
-            doomed[topic.topic_id] = topic
-            outcomes.append(TopicOutcome(name, topic_id=topic.topic_id))
+        found.append((name, bytes(16) if topic is None else topic.topic_id, topic))
     for topic_id in dict.fromkeys(topic_ids):
         topic = image.topics_by_id.get(topic_id)
-        if topic_id in repeated_ids or topic_id in doomed:
+        found.append((None if topic is None else topic.name, topic_id, topic))
+    repeated = _repeated(names) | _repeated(topic_ids)
+    repeated |= _repeated(topic.topic_id for _, _, topic in found if topic is not None)
+    by_name = len(set(names))
+    outcomes: list[TopicOutcome] = []
+    records: list[Record] = []
+    for position, (given, topic_id, topic) in enumerate(found):
+        if given in repeated or topic_id in repeated:
             message = "this topic is in the request more than once"
-            outcomes.append(TopicOutcome(None, ErrorCode.INVALID_REQUEST, message, topic_id))
-        elif topic is None:
+            outcomes.append(TopicOutcome(given, ErrorCode.INVALID_REQUEST, message, topic_id))
+        elif topic is not None:
+            records.append(RemoveTopicRecord(topic_id=topic_id))
+            outcomes.append(TopicOutcome(given, topic_id=topic_id))
+        elif position < by_name:
+            message = "there is no such topic"
+            outcomes.append(TopicOutcome(given, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, message))
+        else:
             message = "there is no topic with this id"
             outcomes.append(TopicOutcome(None, ErrorCode.UNKNOWN_TOPIC_ID, message, topic_id))
-        else:
-            doomed[topic_id] = topic
-            outcomes.append(TopicOutcome(topic.name, topic_id=topic_id))
-    return Result([RemoveTopicRecord(topic_id=topic_id) for topic_id in doomed], outcomes)
+    return Result(records, outcomes)
 
 
 def create_partitions(
@@ -219,6 +218,20 @@ def new_topic_id(random: Random) -> bytes:
         raw[8] = raw[8] & 0x3F | 0x80
         if raw[0] >> 2 != 62:
             return bytes(raw)
+
+
+def _partitions_asked(topics: Sequence[NewTopic], defaults: TopicDefaults) -> int:
+    return sum(
+        len(topic.assignments)
+        or (defaults.num_partitions if topic.num_partitions == -1 else max(topic.num_partitions, 0))
+        for topic in topics
+    )
+
+
+def _too_many_partitions() -> _Refused:
+    return _Refused(
+        ErrorCode.POLICY_VIOLATION, f"a request creates at most {PARTITIONS_PER_REQUEST_MAX} partitions"
+    )
 
 
 def _check_new_name(image: MetadataImage, name: str, new_names: Mapping[str, str]) -> None:
@@ -302,10 +315,6 @@ def _placements(
         )
     count = defaults.num_partitions if topic.num_partitions == -1 else topic.num_partitions
     factor = defaults.replication_factor if topic.replication_factor == -1 else topic.replication_factor
-    if count > PARTITIONS_PER_REQUEST_MAX:
-        raise _Refused(
-            ErrorCode.POLICY_VIOLATION, f"a request creates at most {PARTITIONS_PER_REQUEST_MAX} partitions"
-        )
     try:
         return place_replicas(image.brokers.values(), count, factor, random)
     except PlacementError as error:
@@ -362,9 +371,7 @@ def _grow(
             f"topic '{topic.name}' has {before} partitions: it can grow, not become {topic.count}",
         )
     if added > budget:
-        raise _Refused(
-            ErrorCode.POLICY_VIOLATION, f"a request creates at most {PARTITIONS_PER_REQUEST_MAX} partitions"
-        )
+        raise _too_many_partitions()
     factor = len(existing.partitions[0].replicas)
     if topic.assignments is None:
         try:

@@ -248,7 +248,12 @@ class Listener:
         """Take the address (an empty host is every address); accepts nothing yet. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self), host or None, port, backlog=backlog, reuse_address=True, start_serving=False
+            lambda: Connection(self),
+            host or None,
+            port,
+            backlog=backlog,
+            reuse_address=True,
+            start_serving=False,
         )
         self.host = host
         bound = [sock for sock in self._server.sockets if sock.family in (socket.AF_INET, socket.AF_INET6)]

@@ -8,11 +8,11 @@ parked fetch of that partition once. Adding and removing cost a few dictionary o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-W = TypeVar("W", bound=Hashable)
-P = TypeVar("P", bound=Hashable)
+W = TypeVar("W")
+P = TypeVar("P")
 
 
 class OffsetWaiters(Generic[W]):

@@ -153,7 +153,7 @@ async def test_more_produces_than_may_be_in_flight_are_all_answered() -> None:
         writer.write(b"".join(produce(n) for n in range(400)))
         answered = 0
         while answered < 400:
-            await until(lambda: len(node.produces) > answered)
+            await until(lambda known=answered: len(node.produces) > known)
             assert len(node.produces) - answered <= 128
             for deferred in node.produces[answered:]:
                 deferred.resolve(ProduceResponse())

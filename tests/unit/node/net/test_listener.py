@@ -11,7 +11,7 @@ from odradek.node.net.listener import Connection, ConnectionLimits, Listener
 class Echo:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.gone = False
+        self.gone = asyncio.Event()
 
     def receive(self, frame: memoryview) -> bool:
         if bytes(frame[:4]) == b"wait":
@@ -23,7 +23,7 @@ class Echo:
         return True
 
     def closed(self) -> None:
-        self.gone = True
+        self.gone.set()
 
 
 @asynccontextmanager
@@ -83,8 +83,7 @@ async def test_connections_beyond_the_limits_are_refused_and_places_are_given_ba
         reader, _ = await asyncio.open_connection("127.0.0.1", listener.port)
         assert await closed(reader)
         first.close()
-        while not handlers[0].gone:
-            await asyncio.sleep(0.001)
+        await asyncio.wait_for(handlers[0].gone.wait(), 10)
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(frame(b"hello"))
         assert await asyncio.wait_for(reader.readexactly(9), 10) == frame(b"hello")

@@ -35,25 +35,23 @@ class FetchHandlers:
 
     def fetch(self, context: RequestContext, request: FetchRequest, version: int) -> Deferred[FetchResponse]:
         by_id = version >= _FIRST_WITH_TOPIC_IDS
-        asked: list[tuple[Key, FetchPartition]] = []
-        for topic in request.topics:
-            named: str | bytes = topic.topic_id if by_id else topic.topic
-            for partition in topic.partitions:
-                asked.append(
-                    (
-                        (named, partition.partition),
-                        FetchPartition(
-                            topic.topic,
-                            topic.topic_id,
-                            partition.partition,
-                            partition.fetch_offset,
-                            partition.partition_max_bytes,
-                            partition.current_leader_epoch,
-                            partition.last_fetched_epoch,
-                            partition.log_start_offset,
-                        ),
-                    )
-                )
+        asked: list[tuple[Key, FetchPartition]] = [
+            (
+                (topic.topic_id if by_id else topic.topic, partition.partition),
+                FetchPartition(
+                    topic.topic,
+                    topic.topic_id,
+                    partition.partition,
+                    partition.fetch_offset,
+                    partition.partition_max_bytes,
+                    partition.current_leader_epoch,
+                    partition.last_fetched_epoch,
+                    partition.log_start_offset,
+                ),
+            )
+            for topic in request.topics
+            for partition in topic.partitions
+        ]
         forgotten: list[Key] = [
             (topic.topic_id if by_id else topic.topic, index)
             for topic in request.forgotten_topics_data

@@ -39,8 +39,10 @@ class ProduceHandlers:
         for topic in request.topic_data:
             # An id that names nothing becomes a name that names nothing; the answer below says which it was.
             name = (self._resolve_topic(topic.topic_id) or "") if by_id else topic.name
-            for asked in topic.partition_data:
-                partitions.append(ProducePartition(name, asked.index, cast(Records | None, asked.records)))
+            partitions += [
+                ProducePartition(name, asked.index, cast(Records | None, asked.records))
+                for asked in topic.partition_data
+            ]
         command = ProduceCommand(
             request.acks, request.timeout_ms, version, partitions, request.transactional_id
         )
