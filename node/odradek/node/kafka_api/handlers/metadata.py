@@ -1,0 +1,201 @@
+"""Metadata, DescribeTopicPartitions.
+
+Keys: 3, 75. Versions: 0-13, 0. Behaviour: topics by name, by id (from 12) or all; naming a topic may create
+it; pages of partitions by topic name. Version notes: an empty list asks for all topics in 0 and for none
+from 1 on, where null asks for all; 4 brings allow_auto_topic_creation (true before); 10 and 11 carry topic
+ids in requests that must not be used; 11 drops the operations on the cluster; 12 answers an unknown id with
+a null name. Not implemented: nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from odradek.node.app.cluster import CLUSTER_OPERATIONS, TOPIC_OPERATIONS, ClusterService
+from odradek.node.app.context import RequestContext
+from odradek.node.app.metadata import INTERNAL_TOPICS, AskedTopic, FoundTopic, MetadataService
+from odradek.node.controller.image import BrokerImage, PartitionImage, TopicImage
+from odradek.node.kafka_api.registry import Route
+from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.messages.metadata import (
+    DescribeTopicPartitionsRequest,
+    DescribeTopicPartitionsResponse,
+    MetadataRequest,
+    MetadataResponse,
+)
+
+_NOT_ASKED: Final = -(2**31)
+_FIRST_VERSION_BY_ID: Final = 12
+
+_Topic = MetadataResponse.MetadataResponseTopic
+_Partition = MetadataResponse.MetadataResponsePartition
+
+
+class MetadataHandlers:
+    def __init__(self, service: MetadataService, cluster: ClusterService) -> None:
+        self._service = service
+        self._cluster = cluster
+        # Answers by topic id: a topic image never changes, and which brokers are up only through `brokers`.
+        self._remembered: dict[bytes, tuple[TopicImage, list[_Partition]]] = {}
+        self._brokers: Mapping[int, BrokerImage] | None = None
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(ApiKey.METADATA, 0, 13, self.metadata),
+            Route(ApiKey.DESCRIBE_TOPIC_PARTITIONS, 0, 0, self.describe_topic_partitions),
+        ]
+
+    def metadata(self, context: RequestContext, request: MetadataRequest, version: int) -> MetadataResponse:
+        wants_all = request.topics is None or (version == 0 and not request.topics)
+        by_id_too_early = version < _FIRST_VERSION_BY_ID and any(
+            topic.name is None or topic.topic_id != bytes(16) for topic in request.topics or ()
+        )
+        if wants_all:
+            found = self._service.all_topics()
+        elif by_id_too_early:
+            found = [
+                FoundTopic(ErrorCode.INVALID_REQUEST, topic.name or "", topic.topic_id)
+                for topic in request.topics or ()
+            ]
+        else:
+            found = self._service.find_topics(
+                [AskedTopic(topic.name, topic.topic_id) for topic in request.topics or ()],
+                allow_auto_creation=request.allow_auto_topic_creation,
+            )
+        asks_operations = version >= 8 and request.include_topic_authorized_operations
+        operations = TOPIC_OPERATIONS if asks_operations else _NOT_ASKED
+        return MetadataResponse(
+            brokers=[
+                MetadataResponse.MetadataResponseBroker(
+                    node_id=broker.broker_id, host=broker.host, port=broker.port, rack=broker.rack
+                )
+                for broker in self._cluster.brokers(context)
+            ],
+            cluster_id=self._cluster.cluster_id,
+            controller_id=self._cluster.controller_id,
+            topics=[self._topic(topic, operations, version) for topic in found],
+            cluster_authorized_operations=(
+                CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else _NOT_ASKED
+            ),
+        )
+
+    def describe_topic_partitions(
+        self, context: RequestContext, request: DescribeTopicPartitionsRequest, version: int
+    ) -> DescribeTopicPartitionsResponse:
+        cursor = (
+            None if request.cursor is None else (request.cursor.topic_name, request.cursor.partition_index)
+        )
+        names = [topic.name for topic in request.topics]
+        page = self._service.partitions_page(names, cursor, request.response_partition_limit)
+        if isinstance(page, ErrorCode):
+            failed = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic
+            return DescribeTopicPartitionsResponse(
+                topics=[failed(error_code=page, name=name) for name in dict.fromkeys(names)]
+            )
+        brokers = self._service.image.brokers
+        response = DescribeTopicPartitionsResponse(
+            topics=[_described_topic(topic, indexes, brokers) for topic, indexes in page.topics]
+        )
+        if page.next is not None:
+            response.next_cursor = DescribeTopicPartitionsResponse.Cursor(
+                topic_name=page.next[0], partition_index=page.next[1]
+            )
+        return response
+
+    def _topic(self, found: FoundTopic, operations: int, version: int) -> _Topic:
+        if found.topic is None:
+            unknown_id = found.error in (ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.INVALID_REQUEST)
+            return _Topic(
+                error_code=found.error,
+                name=found.name if found.name is not None or version >= _FIRST_VERSION_BY_ID else "",
+                topic_id=found.topic_id,
+                is_internal=found.name in INTERNAL_TOPICS,
+                topic_authorized_operations=_NOT_ASKED if unknown_id else operations,
+            )
+        return _Topic(
+            name=found.name,
+            topic_id=found.topic_id,
+            is_internal=found.name in INTERNAL_TOPICS,
+            partitions=self._partitions(found.topic),
+            topic_authorized_operations=operations,
+        )
+
+    def _partitions(self, topic: TopicImage) -> list[_Partition]:
+        image = self._service.image
+        if image.brokers is not self._brokers or len(self._remembered) > 2 * len(image.topics_by_id):
+            self._brokers = image.brokers
+            self._remembered.clear()
+        known = self._remembered.get(topic.topic_id)
+        if known is not None and known[0] is topic:
+            return known[1]
+        partitions = _partitions(topic, image.brokers)
+        self._remembered[topic.topic_id] = topic, partitions
+        return partitions
+
+
+def _partitions(topic: TopicImage, brokers: Mapping[int, BrokerImage]) -> list[_Partition]:
+    """Equal neighbours, which are one object in the image, share their lists of brokers."""
+    partitions = []
+    previous: PartitionImage | None = None
+    for index, image in enumerate(topic.partitions):
+        if image is not previous:
+            previous = image
+            leader, error = _leader(image, brokers)
+            replicas, isr = list(image.replicas), list(image.isr)
+            offline = _offline(image.replicas, brokers)
+        partitions.append(
+            _Partition(
+                error_code=error,
+                partition_index=index,
+                leader_id=leader,
+                leader_epoch=image.leader_epoch,
+                replica_nodes=replicas,
+                isr_nodes=isr,
+                offline_replicas=offline,
+            )
+        )
+    return partitions
+
+
+def _described_topic(
+    found: FoundTopic, indexes: range, brokers: Mapping[int, BrokerImage]
+) -> DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic:
+    partitions = []
+    for index in indexes if found.topic is not None else ():
+        assert found.topic is not None
+        image = found.topic.partitions[index]
+        leader, error = _leader(image, brokers)
+        partitions.append(
+            DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponsePartition(
+                error_code=error,
+                partition_index=index,
+                leader_id=leader,
+                leader_epoch=image.leader_epoch,
+                replica_nodes=list(image.replicas),
+                isr_nodes=list(image.isr),
+                eligible_leader_replicas=list(image.eligible_leader_replicas),
+                last_known_elr=list(image.last_known_elr),
+                offline_replicas=_offline(image.replicas, brokers),
+            )
+        )
+    return DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic(
+        error_code=found.error,
+        name=found.name,
+        topic_id=found.topic_id,
+        is_internal=found.name in INTERNAL_TOPICS,
+        partitions=partitions,
+        topic_authorized_operations=TOPIC_OPERATIONS,
+    )
+
+
+def _leader(image: PartitionImage, brokers: Mapping[int, BrokerImage]) -> tuple[int, ErrorCode]:
+    leader = brokers.get(image.leader)
+    if leader is None or leader.fenced:
+        return -1, ErrorCode.LEADER_NOT_AVAILABLE
+    return image.leader, ErrorCode.NONE
+
+
+def _offline(replicas: Sequence[int], brokers: Mapping[int, BrokerImage]) -> list[int]:
+    return [broker for broker in replicas if broker not in brokers or brokers[broker].fenced]
