@@ -188,9 +188,12 @@ class GroupOffsets:
             return
         if expired:
             out.records.append(offset_tombstone(group.group_id, expired))
-        delay_ms = self._config.offsets_retention_ms if next_ms is None and not idle else 0
         if next_ms is not None:
             delay_ms = next_ms - now.wall_ms
+        elif group.is_in(EMPTY):
+            delay_ms = 0  # somebody is about to join or to commit: soon it will be used, or gone
+        else:
+            delay_ms = self._config.offsets_retention_ms  # nothing can expire; a new generation looks again
         self._rebalances.check_expiry_in(group, delay_ms, now)
 
     def _due_ms(self, group: ClassicGroup, topic: str, committed: CommittedOffset) -> int | None:
