@@ -10,13 +10,19 @@ from collections.abc import Callable
 from random import Random
 from uuid import UUID
 
+from odradek.node.app.cluster import ClusterService
+from odradek.node.app.configs import ConfigsService
+from odradek.node.app.context import RequestContext
 from odradek.node.app.fetch import FetchService
 from odradek.node.app.groups import Endpoint as CoordinatorEndpoint
 from odradek.node.app.groups import GroupsService
 from odradek.node.app.list_offsets import ListOffsetsService
+from odradek.node.app.metadata import MetadataService
 from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
+from odradek.node.app.producer_ids import ProducerIdService
 from odradek.node.app.records import RecordsService
+from odradek.node.app.topics import TopicsService
 from odradek.node.config import NodeConfig
 from odradek.node.controller.controller import Controller
 from odradek.node.controller.delta import MetadataDelta
@@ -45,6 +51,9 @@ class ImageView:
 
     @property
     def image(self) -> MetadataImage:
+        return self._controller.image
+
+    def current(self) -> MetadataImage:
         return self._controller.image
 
     def topic(self, name: str) -> TopicImage | None:
@@ -89,6 +98,7 @@ class Services:
         loop: asyncio.AbstractEventLoop,
         new_alarm: NewAlarm,
     ) -> None:
+        self._node_id = config.node_id
         groups = group_config(config)
         effective = EffectiveConfigs(config)
         self.controller = Controller(config.node_id, effective, random)
@@ -110,14 +120,25 @@ class Services:
         self.produce = ProduceService(self.replicas, wall_ms, new_alarm)
         self.fetch = FetchService(self.replicas, sessions, view.topic_name, config.fetch_max_bytes, new_alarm)
         self.list_offsets = ListOffsetsService(self.replicas)
-        self.records = RecordsService(self.replicas, log_dirs, lambda: self.controller.image)
-        self.groups = GroupsService(
-            self.coordinators,
-            groups,
-            lambda context: CoordinatorEndpoint(config.node_id, context.local_host, context.local_port),
+        self.records = RecordsService(self.replicas, log_dirs)
+        self.cluster = ClusterService(config.node_id, config.advertised_listeners, view.current)
+        self.metadata = MetadataService(
+            view.current,
+            self.controller,
+            lambda: effective.node(self.controller.image).auto_create_topics_enable,
+            lambda: config.max_request_partition_size_limit,
         )
+        self.topics = TopicsService(self.controller, lambda: config.delete_topic_enable)
+        self.configs = ConfigsService(config.node_id, view.current, effective.node, self.controller)
+        self.producer_ids = ProducerIdService(self.controller)
+        self.groups = GroupsService(self.coordinators, groups, self._coordinator_endpoint)
         self.offsets = OffsetsService(self.coordinators, view)
         self.controller.subscribe(self._on_image)
+
+    def _coordinator_endpoint(self, context: RequestContext) -> CoordinatorEndpoint:
+        address = self.cluster.address(context, self._node_id)
+        assert address is not None, "clients are served only after this node was registered"
+        return CoordinatorEndpoint(self._node_id, *address)
 
     def _on_image(self, delta: MetadataDelta, image: MetadataImage) -> None:
         deleted = list(delta.deleted_topics.values())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from odradek.node.controller.image import MetadataImage
 from odradek.node.partition.replicas import Partition, Replicas
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.log_dirs import LogDirs
@@ -26,10 +25,9 @@ class DescribedDirectory:
 
 
 class RecordsService:
-    def __init__(self, replicas: Replicas, log_dirs: LogDirs, image: Callable[[], MetadataImage]) -> None:
+    def __init__(self, replicas: Replicas, log_dirs: LogDirs) -> None:
         self._replicas = replicas
         self._log_dirs = log_dirs
-        self._image = image
 
     def delete_records(self, topic: str, index: int, offset: int) -> tuple[ErrorCode, int]:
         """Drop the records below `offset` (-1: below the high watermark). `(error, new log start offset)`."""

@@ -11,8 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from odradek.node.controller.image import BrokerImage, MetadataImage
-from odradek.node.controller.records import ClusterRecord, FeatureLevelRecord, Record, RegisterBrokerRecord
-from odradek.node.controller.result import Result
+from odradek.node.controller.records import (
+    ClusterRecord,
+    FeatureLevelRecord,
+    Record,
+    RegisterBrokerRecord,
+    Result,
+)
 
 
 class ClusterMismatchError(Exception):

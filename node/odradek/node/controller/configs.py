@@ -16,8 +16,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from odradek.node.controller.image import ConfigResource, MetadataImage, ResourceType
-from odradek.node.controller.records import ConfigRecord, Record
-from odradek.node.controller.result import Result
+from odradek.node.controller.records import ConfigRecord, Record, Result
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.config_types import ConfigDefinition, ConfigType, split_list
 

@@ -22,16 +22,17 @@ from typing import Any, Final, Protocol, TypeVar
 from odradek.node.controller import brokers, configs, producer_ids, topics
 from odradek.node.controller.image import BrokerImage, MetadataImage
 from odradek.node.controller.publisher import ImageListener, Publisher
-from odradek.node.controller.records import Record, encode_records
-from odradek.node.controller.result import Result
+from odradek.node.controller.records import EMPTY_FRAME, Record, Result, append_records
 from odradek.node.controller.state import MetadataState
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.raft.ports import ProposalQueueFullError, ProposalTooLargeError
 
 R = TypeVar("R")
 
-RECORDS_PER_ENTRY_MAX: Final = 10_000
-"""After this many records an entry takes no further operation; one operation is never split."""
-ENTRY_BYTES_MAX: Final = 64 * 1024 * 1024
+ENTRY_BYTES_ENOUGH: Final = 1024 * 1024
+"""An entry that has so many bytes takes no further operation; one operation is never split."""
+ENTRY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""An entry of several operations has at most so many bytes."""
 WAITING_OPERATIONS_MAX: Final = 10_000
 TIMEOUT_MS: Final = 60_000
 
@@ -179,55 +180,56 @@ class Controller:
     def _drain(self) -> None:
         """Starts the next entry unless one is in flight."""
         while self._waiting and not self._in_flight:
-            records, answers = self._judge_waiting()
-            if not records:
+            frame, answers = self._judge_waiting()
+            if len(frame) == len(EMPTY_FRAME):
                 _answer(answers)
-                continue
-            data = encode_records(records)
-            if len(data) > ENTRY_BYTES_MAX:
-                error = ControllerError(
-                    ErrorCode.POLICY_VIOLATION, f"a metadata change has at most {ENTRY_BYTES_MAX} bytes"
-                )
-                _fail(answers, error)
                 continue
             assert self._log is not None, "operations wait only once a log is attached"
             self._in_flight = True
-            self._log.propose(data).add_done_callback(partial(self._on_settled, answers))
+            self._log.propose(bytes(frame)).add_done_callback(partial(self._on_settled, answers))
 
-    def _judge_waiting(self) -> tuple[list[Record], _Answers]:
+    def _judge_waiting(self) -> tuple[bytearray, _Answers]:
         """Runs waiting operations, each on the image that the ones before it will leave behind."""
         image = self.machine.image
-        records: list[Record] = []
-        seen = 0
+        frame = bytearray(EMPTY_FRAME)
         answers: _Answers = []
-        while self._waiting and len(records) < RECORDS_PER_ENTRY_MAX:
-            operation, future = self._waiting.popleft()
-            if future.done():
-                continue  # its caller gave up
-            if len(records) > seen:
-                image = self.machine.preview(image, records[seen:])
-                seen = len(records)
-            try:
-                result = operation(image)
-            except Exception as error:  # the boundary of one caller's work: others go on
-                future.set_exception(error)
-                continue
-            records.extend(result.records)
-            answers.append((future, result.response))
-        return records, answers
+        unseen: Sequence[Record] = ()
+        while self._waiting and len(frame) < ENTRY_BYTES_ENOUGH:
+            operation, future = self._waiting[0]
+            if unseen:
+                image, unseen = self.machine.preview(image, unseen), ()
+            if not future.done():  # its caller has not given up
+                try:
+                    result = operation(image)
+                except Exception as error:  # the boundary of one caller's work: others go on
+                    future.set_exception(error)
+                else:
+                    before = len(frame)
+                    append_records(frame, result.records)
+                    if before > len(EMPTY_FRAME) and len(frame) > ENTRY_BYTES_MAX:
+                        del frame[before:]  # large: alone in the next entry, where it can only fail alone
+                        break
+                    unseen = result.records
+                    answers.append((future, result.response))
+            self._waiting.popleft()
+        return frame, answers
 
     def _on_settled(self, answers: _Answers, proposal: asyncio.Future[int]) -> None:
         self._in_flight = False
-        if proposal.cancelled() or proposal.exception() is not None:
-            _fail(
-                answers,
-                ControllerError(
-                    ErrorCode.NOT_CONTROLLER, "leadership was lost before the change was agreed on"
-                ),
-            )
+        error = asyncio.CancelledError() if proposal.cancelled() else proposal.exception()
+        if error is not None:
+            _fail(answers, _controller_error(error))
         else:
             _answer(answers)
         self._drain()
+
+
+def _controller_error(error: BaseException) -> ControllerError:
+    if isinstance(error, ProposalTooLargeError):
+        return ControllerError(ErrorCode.POLICY_VIOLATION, f"the change is too large: {error}")
+    if isinstance(error, ProposalQueueFullError):
+        return ControllerError(ErrorCode.REQUEST_TIMED_OUT, str(error))
+    return ControllerError(ErrorCode.NOT_CONTROLLER, f"the change may not have been agreed on: {error}")
 
 
 def _answer(answers: _Answers) -> None:

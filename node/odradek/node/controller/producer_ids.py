@@ -11,8 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from odradek.node.controller.image import MetadataImage
-from odradek.node.controller.records import ProducerIdsRecord
-from odradek.node.controller.result import Result
+from odradek.node.controller.records import ProducerIdsRecord, Result
 
 PRODUCER_IDS_PER_BLOCK: Final = 1000
 _PRODUCER_ID_MAX: Final = 2**63 - 1

@@ -15,10 +15,11 @@ while they are equal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Self
+from dataclasses import dataclass
+from typing import Final, Generic, Self, TypeVar
 
 from odradek.node.controller.image import BrokerImage, Endpoint, PartitionImage
-from odradek.proto.kafka.codec import decode, encode
+from odradek.proto.kafka.codec import decode_exactly, encode_to_bytes
 from odradek.proto.kafka.schema import (
     Buffer,
     Message,
@@ -33,7 +34,10 @@ from odradek.proto.kafka.schema import (
     uuid,
 )
 
+R = TypeVar("R")
+
 FRAME_FORMAT: Final = 0
+EMPTY_FRAME: Final = bytes((FRAME_FORMAT,))
 RECORD_VERSION: Final = 0
 
 
@@ -240,23 +244,39 @@ _CLASSES: Final[dict[int, type[Record]]] = {
 _TYPES: Final = {cls: number for number, cls in _CLASSES.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Result(Generic[R]):
+    """What a pure operation of the controller returns: records to agree on, and the answer once they are.
+
+    The operation itself changes nothing. Without records it answers from what was agreed on before it.
+    """
+
+    records: Sequence[Record]
+    response: R
+
+
 class FrameError(ValueError):
     """A frame that this version of the program cannot read: damaged, or written by a newer one."""
 
 
 def encode_records(records: Iterable[Record]) -> bytes:
     """One frame."""
-    out = bytearray((FRAME_FORMAT,))
+    frame = bytearray(EMPTY_FRAME)
+    append_records(frame, records)
+    return bytes(frame)
+
+
+def append_records(frame: bytearray, records: Iterable[Record]) -> None:
+    """Adds records to a frame, which starts as `EMPTY_FRAME`."""
     for record in records:
-        body = b"".join(encode(record, RECORD_VERSION))
-        _write_varint(out, _TYPES[type(record)])
-        _write_varint(out, RECORD_VERSION)
-        _write_varint(out, len(body))
-        out += body
-    return bytes(out)
+        body = encode_to_bytes(record, RECORD_VERSION)
+        _write_varint(frame, _TYPES[type(record)])
+        _write_varint(frame, RECORD_VERSION)
+        _write_varint(frame, len(body))
+        frame += body
 
 
-def decode_records(frame: Buffer) -> Sequence[Record]:
+def decode_records(frame: Buffer) -> list[Record]:
     """The records of a frame. Raises `FrameError`, or `DecodeError` for a damaged body."""
     if not frame or frame[0] != FRAME_FORMAT:
         raise FrameError(f"metadata frame of {len(frame)} bytes has an unknown format")
@@ -272,7 +292,7 @@ def decode_records(frame: Buffer) -> Sequence[Record]:
             raise FrameError(f"metadata record of type {number}, version {version} is not known here")
         if length > end - position:
             raise FrameError(f"metadata record of {length} bytes where {end - position} are left")
-        records.append(decode(cls, version, view[position : position + length]))
+        records.append(decode_exactly(cls, version, view[position : position + length]))
         position += length
     return records
 

@@ -9,7 +9,7 @@ it equals the image of those who applied every entry; a snapshot of the same ima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from odradek.node.controller.delta import Interned, MetadataDelta, delta_between
 from odradek.node.controller.image import EMPTY_IMAGE, MetadataImage, PartitionImage
@@ -40,7 +40,7 @@ class MetadataState:
         self._on_leadership = on_leadership
         self._interned: Interned = {}
 
-    def preview(self, image: MetadataImage, records: list[Record]) -> MetadataImage:
+    def preview(self, image: MetadataImage, records: Sequence[Record]) -> MetadataImage:
         """`image` as it will be once `records` are agreed on; changes nothing."""
         delta = MetadataDelta(image, self._interned)
         delta.replay(records, image.applied_index)

@@ -32,9 +32,9 @@ from odradek.node.controller.records import (
     PartitionsRecord,
     Record,
     RemoveTopicRecord,
+    Result,
     TopicRecord,
 )
-from odradek.node.controller.result import Result
 from odradek.proto.kafka.errors import ErrorCode
 
 TOPIC_NAME_LENGTH_MAX: Final = 249

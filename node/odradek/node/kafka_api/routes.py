@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from odradek.node.app.cluster import ClusterService
+from odradek.node.app.configs import ConfigsService
 from odradek.node.app.fetch import FetchService
 from odradek.node.app.groups import GroupsService
 from odradek.node.app.list_offsets import ListOffsetsService
+from odradek.node.app.metadata import MetadataService
 from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
+from odradek.node.app.producer_ids import ProducerIdService
 from odradek.node.app.records import RecordsService
+from odradek.node.app.topics import TopicsService
 from odradek.node.kafka_api.handlers.api_versions import ApiVersionsHandlers
 from odradek.node.kafka_api.handlers.classic_group import ClassicGroupHandlers
+from odradek.node.kafka_api.handlers.cluster import ClusterHandlers
+from odradek.node.kafka_api.handlers.configs import ConfigsHandlers
 from odradek.node.kafka_api.handlers.coordinator import CoordinatorHandlers
 from odradek.node.kafka_api.handlers.fetch import FetchHandlers
 from odradek.node.kafka_api.handlers.list_offsets import ListOffsetsHandlers
+from odradek.node.kafka_api.handlers.metadata import MetadataHandlers
 from odradek.node.kafka_api.handlers.offsets import OffsetsHandlers
 from odradek.node.kafka_api.handlers.produce import ProduceHandlers
+from odradek.node.kafka_api.handlers.producer_ids import ProducerIdHandlers
 from odradek.node.kafka_api.handlers.records import RecordsHandlers
+from odradek.node.kafka_api.handlers.topics import TopicsHandlers
 from odradek.node.kafka_api.registry import Registry, Route
 
 
@@ -38,6 +48,16 @@ class Services(Protocol):
     @property
     def offsets(self) -> OffsetsService: ...
     @property
+    def metadata(self) -> MetadataService: ...
+    @property
+    def cluster(self) -> ClusterService: ...
+    @property
+    def topics(self) -> TopicsService: ...
+    @property
+    def configs(self) -> ConfigsService: ...
+    @property
+    def producer_ids(self) -> ProducerIdService: ...
+    @property
     def topic_name(self) -> Callable[[bytes], str | None]:
         """The name of a topic id, None if no topic has it."""
 
@@ -49,6 +69,11 @@ def build_registry(services: Services) -> Registry:
         FetchHandlers(services.fetch),
         ListOffsetsHandlers(services.list_offsets),
         RecordsHandlers(services.records),
+        MetadataHandlers(services.metadata, services.cluster),
+        ClusterHandlers(services.cluster),
+        TopicsHandlers(services.topics, services.configs),
+        ConfigsHandlers(services.configs),
+        ProducerIdHandlers(services.producer_ids),
         CoordinatorHandlers(services.groups),
         ClassicGroupHandlers(services.groups),
         OffsetsHandlers(services.offsets),
