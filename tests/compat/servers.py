@@ -144,7 +144,7 @@ class Server:
     ) -> None:
         self.kill()
 
-    def start(self, timeout_s: float = 60.0) -> float:
+    def start(self, timeout_s: float = 30.0) -> float:
         """Spawn the process and wait until it serves; returns the seconds from spawn to the first answer."""
         assert self.process is None
         started = time.monotonic()
