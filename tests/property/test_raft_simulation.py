@@ -1,9 +1,9 @@
-"""Consensus under random faults: no seed breaks an invariant. `RAFT_SEEDS=n` runs more seeds, `RAFT_SEED=k` one."""
+"""Consensus under random faults: no seed breaks an invariant. `RAFT_SEEDS=n` runs more seeds, `RAFT_SEED=k`
+one."""
 
 import os
 
 import pytest
-
 from tests.property.raft_world import World
 
 
