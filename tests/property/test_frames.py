@@ -61,7 +61,7 @@ def test_a_length_out_of_bounds_is_refused(size: int) -> None:
 def test_cve_2022_34917_a_claimed_length_allocates_nothing() -> None:
     reader = FrameReader(memoryview(bytearray(128 * 1024)), 1 << 30)
     assert feed(reader, struct.pack(">i", 1 << 30) + b"x" * 10) == []
-    assert len(reader.get_buffer()) <= 1 << 20
+    assert len(reader.get_buffer()) <= 256 << 10
 
 
 def test_frames_can_be_stamped_in_place() -> None:

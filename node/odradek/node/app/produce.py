@@ -1,8 +1,8 @@
 """Produce: append each partition's batch, wait until it is as safe as `acks` asks, answer per partition.
 
 `acks=all` waits for the high watermark, which counts only records that are fsynced; `acks=1` waits for the same on
-a cluster of one, because its leader is its whole ISR; `acks=0` waits for nothing. The appends of one request are
-synchronous calls on the loop; what waits is one object for the request, however many partitions it has.
+a cluster of one, because its leader is its whole ISR; `acks=0` gets no answer, but whoever asks next on its connection
+finds the records, so it waits as well. The appends of one request are synchronous calls on the loop; what waits is one object for the request, however many partitions it has.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class ProduceService:
                     pending = PendingProduce(self, results)
                 pending.waiting[partition] = len(results) - 1
                 partition.produce_waiters.add(result.last_offset + 1, pending)
-        if pending is None or command.acks == 0:
+        if pending is None:
             return Deferred.resolved(results)
         deadline_ms = self._alarm.monotonic_ms() + max(0, command.timeout_ms)
         self._deadlines.add(pending, deadline_ms)

@@ -17,8 +17,16 @@ from odradek.proto.kafka import api
 from odradek.proto.kafka.api import ApiKey
 from odradek.proto.kafka.schema import Message
 
-Answer = Message | Deferred[Message] | Awaitable[Message] | None
-"""A response now, a response later without a task, a coroutine (one task), or no response at all (acks=0)."""
+
+class CloseConnection(Exception):
+    """An answer where the protocol leaves no other (a failed acks=0 produce): close, no reply."""
+
+
+Outcome = Message | CloseConnection | None
+"""What a request ends in; None is no response at all (acks=0)."""
+
+Answer = Message | Deferred[Outcome] | Awaitable[Outcome]
+"""A response now, an outcome later without a task, or a coroutine (one task)."""
 
 Call = Callable[[RequestContext, Any, int], Any]
 """`call(context, request, version)` returns an `Answer`; the request is an instance of the key's request class."""
@@ -56,7 +64,3 @@ class Registry:
             (key, 0 if route.key is ApiKey.PRODUCE else route.min_version, route.max_version)
             for key, route in sorted(self._routes.items())
         ]
-
-
-class CloseConnection(Exception):
-    """A handler's verdict that the protocol leaves no other answer (a failed acks=0 produce): close, no reply."""

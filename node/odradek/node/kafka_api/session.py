@@ -18,7 +18,7 @@ from struct import Struct
 from typing import Protocol
 
 from odradek.node.app.context import RequestContext
-from odradek.node.kafka_api.registry import CloseConnection, Registry
+from odradek.node.kafka_api.registry import CloseConnection, Outcome, Registry
 from odradek.node.net.listener import Buffer, Connection, PeerError
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.api import ApiKey
@@ -52,6 +52,15 @@ class _Slot:
         self.version = version
         self.buffers: list[Buffer] | None = None
 
+    def fill(self, outcome: Outcome) -> None:
+        """Raises PeerError when the outcome is to close the connection."""
+        if outcome is None:
+            self.buffers = []
+        elif isinstance(outcome, CloseConnection):
+            raise PeerError(str(outcome))
+        else:
+            self.buffers = encode_response_frame(self.correlation_id, self.key, self.version, outcome)
+
 
 class Session:
     """`FrameHandler` of a connection on a Kafka listener."""
@@ -74,7 +83,7 @@ class Session:
         self._make_context = make_context
         self._context = make_context(connection, None)
         self._slots: deque[_Slot] = deque()
-        self._deferred: set[Deferred[Message]] = set()
+        self._deferred: set[Deferred[Outcome]] = set()
         self._held: memoryview | None = None  # a whole request that must wait for the answers before it
         self._blocked = False  # receive() returned False, so the connection waits for resume()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,26 +133,20 @@ class Session:
             assert self._connection is not None
             self._context = self._make_context(self._connection, header.client_id)
         request = decode(self._registry.request_class(key), version, frame, body_offset)
-        try:
-            answer = route.call(self._context, request, version)
-        except CloseConnection as verdict:
-            raise PeerError(str(verdict)) from None
-        if answer is None:
-            return True
+        answer = route.call(self._context, request, version)
         slot = _Slot(correlation_id, key, version)
         if type(answer) is Deferred:
-            if answer.done:
-                answer = answer.value
-            else:
+            if not answer.done:
                 self._slots.append(slot)
                 self._deferred.add(answer)
                 answer.then(_completion(self, slot, answer))
                 return key == _PRODUCE and len(self._slots) < _PRODUCE_IN_FLIGHT_MAX
-        if isinstance(answer, Message):
-            slot.buffers = encode_response_frame(correlation_id, key, version, answer)
+            answer = answer.value
+        if answer is None or isinstance(answer, Message | CloseConnection):
+            slot.fill(answer)
             if self._slots:
                 self._slots.append(slot)
-            elif self._connection is not None:
+            elif slot.buffers and self._connection is not None:
                 self._connection.write(slot.buffers)
             return True
         self._slots.append(slot)
@@ -152,33 +155,33 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return False
 
-    async def _run(self, answer: Awaitable[Message], slot: _Slot) -> None:
-        """The one task boundary of a request: a bug in a handler costs its connection, not the node."""
+    async def _run(self, answer: Awaitable[Outcome], slot: _Slot) -> None:
+        """The task boundary of a request: a bug in a handler costs its connection, not the node."""
         try:
-            message = await answer
-        except CloseConnection as verdict:
-            log.warning("closing connection: %s", verdict)
-        except Exception:
-            log.exception("%s version %d failed", ApiKey(slot.key).name, slot.version)
-        else:
-            self._complete(slot, message)
-            return
-        if self._connection is not None:
-            self._connection.close()
+            self._complete(slot, await answer)
+        except Exception as error:
+            self._fail(slot, error)
 
-    def _complete(self, slot: _Slot, message: Message) -> None:
+    def _complete(self, slot: _Slot, outcome: Outcome) -> None:
         connection = self._connection
         if connection is None:
             return
-        slot.buffers = encode_response_frame(slot.correlation_id, slot.key, slot.version, message)
+        slot.fill(outcome)
         slots = self._slots
-        if slots[0] is not slot:
-            return
         buffers: list[Buffer] = []
         while slots and slots[0].buffers is not None:
-            buffers.extend(slots.popleft().buffers or ())
-        connection.write(buffers)
+            buffers += slots.popleft().buffers or ()
+        if buffers:
+            connection.write(buffers)
         self._maybe_continue(connection)
+
+    def _fail(self, slot: _Slot, error: Exception) -> None:
+        if isinstance(error, PeerError):
+            log.warning("closing connection: %s", error)
+        else:
+            log.error("%s version %d failed", ApiKey(slot.key).name, slot.version, exc_info=error)
+        if self._connection is not None:
+            self._connection.close()
 
     def _maybe_continue(self, connection: Connection) -> None:
         """Answers have left: start the request that was held back, and let the connection read on."""
@@ -215,9 +218,12 @@ class Session:
         self._connection.write([body])
 
 
-def _completion(session: Session, slot: _Slot, answer: Deferred[Message]) -> Callable[[Message], None]:
-    def complete(message: Message) -> None:
+def _completion(session: Session, slot: _Slot, answer: Deferred[Outcome]) -> Callable[[Outcome], None]:
+    def complete(outcome: Outcome) -> None:
         session._deferred.discard(answer)
-        session._complete(slot, message)
+        try:
+            session._complete(slot, outcome)
+        except Exception as error:  # the boundary of this request: whoever resolved it has others to tell
+            session._fail(slot, error)
 
     return complete

@@ -16,7 +16,7 @@ from struct import Struct
 
 _LENGTH = Struct(">i")
 _LARGE_FROM = 64 * 1024
-_GROW_FROM = 1024 * 1024
+_GROW_FROM = 256 * 1024
 
 
 class FrameError(ValueError):

@@ -1,7 +1,7 @@
 import pytest
+from tests.unit.node.app.data_path import World, at, batch
 
 from odradek.proto.kafka.record_batch import iter_headers
-from tests.unit.node.app.data_path import World, at, batch
 
 
 def filled(batches: int = 3) -> World:

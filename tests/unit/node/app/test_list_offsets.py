@@ -1,3 +1,5 @@
+from tests.unit.node.app.data_path import NOW_MS, World, batch
+
 from odradek.node.app.list_offsets import (
     EARLIEST,
     EARLIEST_LOCAL,
@@ -8,7 +10,6 @@ from odradek.node.app.list_offsets import (
     ListedOffset,
 )
 from odradek.proto.kafka.errors import ErrorCode
-from tests.unit.node.app.data_path import NOW_MS, World, batch
 
 
 def filled() -> World:

@@ -1,6 +1,7 @@
+from tests.unit.node.app.data_path import World, batch
+
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.log_config import LogConfig
-from tests.unit.node.app.data_path import World, batch
 
 
 def test_acks_all_is_answered_by_the_flush_and_not_before() -> None:
@@ -21,11 +22,12 @@ def test_acks_1_waits_for_the_disk_too() -> None:
     assert outcome.errors == ["NONE"]
 
 
-def test_acks_0_waits_for_nothing() -> None:
+def test_acks_0_waits_too_so_that_whoever_asks_next_finds_the_records() -> None:
     world = World()
-    assert world.produce(("t", 0, batch()), acks=0).done
+    outcome = world.produce(("t", 0, batch()), acks=0)
+    assert not outcome.done
     world.flush()
-    assert world.partition().replica.high_watermark == 1
+    assert outcome.errors == ["NONE"] and world.partition().replica.high_watermark == 1
 
 
 def test_a_topic_that_relaxes_its_flush_is_answered_at_once() -> None:

@@ -32,6 +32,7 @@ class Node:
     def __init__(self) -> None:
         self.produces: list[Deferred[ProduceResponse]] = []
         self.abandoned = 0
+        self.quiet: list[Deferred[None]] = []
         self.seen: list[str] = []
         self.gate = asyncio.Event()
         self.contexts: list[RequestContext] = []
@@ -51,8 +52,11 @@ class Node:
     def produce(self, context: RequestContext, request: ProduceRequest, version: int) -> Any:
         self.seen.append("produce")
         self.contexts.append(context)
+        if request.acks == 2:
+            self.quiet.append(Deferred())
+            return self.quiet[-1]
         if request.acks == 0:
-            raise CloseConnection("told to")
+            return Deferred.resolved(CloseConnection("told to"))
         deferred: Deferred[ProduceResponse] = Deferred(on_abandon=self.abandon)
         self.produces.append(deferred)
         return deferred
@@ -196,6 +200,30 @@ async def test_acks_0_that_fails_closes_without_an_answer() -> None:
     async with serving() as (_, reader, writer):
         writer.write(produce(1, acks=0))
         assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+async def test_a_request_without_an_answer_still_holds_its_place() -> None:
+    async with serving() as (node, reader, writer):
+        writer.write(produce(1, acks=2) + list_offsets(2))
+        await until(lambda: node.quiet)
+        await asyncio.sleep(0.01)
+        assert node.seen == ["produce"]
+        node.quiet[0].resolve(None)
+        assert (await answer(reader))[0] == 2
+
+
+async def test_an_answer_that_cannot_be_encoded_costs_only_its_connection() -> None:
+    async with serving() as (node, reader, writer):
+        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", node.listener.port)
+        writer.write(produce(1))
+        await until(lambda: len(node.produces) == 1)
+        other_writer.write(produce(2))
+        await until(lambda: len(node.produces) == 2)
+        node.produces[0].resolve(ProduceResponse(throttle_time_ms=2**40))
+        node.produces[1].resolve(ProduceResponse())
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert (await answer(other_reader))[0] == 2
+        other_writer.close()
 
 
 async def test_a_bug_in_a_handler_costs_its_connection_and_not_the_node() -> None:

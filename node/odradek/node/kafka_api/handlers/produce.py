@@ -33,7 +33,7 @@ class ProduceHandlers:
 
     def produce(
         self, context: RequestContext, request: ProduceRequest, version: int
-    ) -> Deferred[ProduceResponse] | None:
+    ) -> Deferred[ProduceResponse] | Deferred[CloseConnection | None]:
         by_id = version >= _FIRST_WITH_TOPIC_IDS
         partitions: list[ProducePartition] = []
         for topic in request.topic_data:
@@ -48,15 +48,15 @@ class ProduceHandlers:
         )
         answer = self._service.produce(context, command)
         if request.acks == 0:
-            _close_on_failure(answer.value)
-            return None
+            return answer.map(_nothing_or_close)
         return answer.map(lambda results: _response(request, results, by_id))
 
 
-def _close_on_failure(results: list[AppendResult]) -> None:
+def _nothing_or_close(results: list[AppendResult]) -> CloseConnection | None:
     for result in results:
         if result.error is not ErrorCode.NONE:
-            raise CloseConnection(f"produce with acks=0 failed: {result.error.name}")
+            return CloseConnection(f"produce with acks=0 failed: {result.error.name}")
+    return None
 
 
 def _response(request: ProduceRequest, results: list[AppendResult], by_id: bool) -> ProduceResponse:
