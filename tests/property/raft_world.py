@@ -6,7 +6,7 @@ every step the named invariants hold (R1 to R8 and R10 of the reliability refere
 converge.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
@@ -173,7 +173,7 @@ class Node:
         self.snapshots = {**dict(list(self.snapshots.items())[-1:]), index: data}
         core.on_snapshot_stored(SnapshotMeta(index, term, len(data)), index + 1 - self.world.trailing)
 
-    def send(self, messages: list[Message] | tuple[Message, ...]) -> None:
+    def send(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self.world.check_message(self, message)
             self.world.send(message)

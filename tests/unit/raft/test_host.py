@@ -9,6 +9,8 @@ from odradek.raft.host import HostSettings, RaftHost
 from odradek.raft.ports import NotLeaderError, RaftStoppedError
 from odradek.storage.memory_disk import MemoryDisk
 
+SETTINGS = HostSettings(threaded=False)
+
 
 class Journal:
     """A machine that keeps what it was told, as text."""
@@ -37,9 +39,8 @@ def new_disk() -> MemoryDisk:
     return disk
 
 
-def host_on(disk: MemoryDisk, **settings: int) -> RaftHost:
-    chosen = HostSettings(threaded=False, **settings)
-    return RaftHost(1, disk, "data/raft", settings=chosen, random=Random(1))
+def host_on(disk: MemoryDisk, settings: HostSettings | None = None) -> RaftHost:
+    return RaftHost(1, disk, "data/raft", settings=settings or SETTINGS, random=Random(1))
 
 
 async def test_one_voter_leads_at_once_and_remembers() -> None:

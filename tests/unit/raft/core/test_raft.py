@@ -39,6 +39,10 @@ def node(
     return Raft(1, range(1, voters + 1), CONFIG, Random(1), LogView(0, 0, entries(*terms)), state, None, 0)
 
 
+def role(raft: Raft) -> Role:
+    return raft.role
+
+
 def take(raft: Raft, now_ms: int = 0, *, durable: bool = True) -> list[Ready]:
     """Everything the core wants done; its writes are confirmed at once unless told otherwise."""
     taken = []
@@ -67,7 +71,7 @@ def leader(terms: Iterable[int] = (), voters: int = 3, term: int = 2) -> Raft:
     for voter in range(2, voters + 1):
         raft.step(VoteResponse(voter, 1, term, True), 5000)
     take(raft, 5000)
-    assert raft.role == Role.LEADER and raft.term == term
+    assert role(raft) == Role.LEADER and raft.term == term
     return raft
 
 
@@ -105,9 +109,9 @@ def test_own_vote_counts_only_when_durable() -> None:
     raft.step(PreVoteResponse(2, 1, 2, True), 5000)
     readies = take(raft, durable=False)
     raft.step(VoteResponse(2, 1, 2, True), 5000)
-    assert raft.role == Role.CANDIDATE
+    assert role(raft) == Role.CANDIDATE
     raft.on_durable(readies[-1].number, 5000)
-    assert raft.role == Role.LEADER
+    assert role(raft) == Role.LEADER
 
 
 def test_votes_of_another_term_and_repeated_votes_do_not_count() -> None:
@@ -119,11 +123,11 @@ def test_votes_of_another_term_and_repeated_votes_do_not_count() -> None:
     raft.step(VoteResponse(2, 1, 1, True), 5000)
     raft.step(VoteResponse(3, 1, 2, True), 5000)
     raft.step(VoteResponse(3, 1, 2, True), 5000)
-    assert raft.role == Role.CANDIDATE
+    assert role(raft) == Role.CANDIDATE
     raft.step(VoteResponse(9, 1, 2, True), 5000)
-    assert raft.role == Role.CANDIDATE
+    assert role(raft) == Role.CANDIDATE
     raft.step(VoteResponse(4, 1, 2, True), 5000)
-    assert raft.role == Role.LEADER
+    assert role(raft) == Role.LEADER
 
 
 def test_pre_vote_changes_nothing_at_the_voter() -> None:
@@ -262,7 +266,7 @@ def test_a_deposed_leader_ignores_answers_to_its_office() -> None:
     raft = leader()
     raft.step(Heartbeat(2, 1, 3, 0), 5000)
     raft.step(AppendAccepted(2, 1, 3, 1), 5000)
-    assert raft.role == Role.FOLLOWER and raft.log.commit == 0
+    assert role(raft) == Role.FOLLOWER and raft.log.commit == 0
     assert raft.propose([b"a"], 5000) is None
 
 
@@ -270,19 +274,19 @@ def test_a_leader_that_slept_steps_down_before_it_takes_anything() -> None:
     raft = leader()
     assert raft.propose([b"a"], 5999) is not None
     assert raft.propose([b"b"], 6000) is None
-    assert raft.role == Role.FOLLOWER
+    assert role(raft) == Role.FOLLOWER
     raft = leader()
     raft.step(AppendAccepted(2, 1, 2, 1), 9000)
-    assert raft.role == Role.FOLLOWER and raft.log.commit == 0
+    assert role(raft) == Role.FOLLOWER and raft.log.commit == 0
 
 
 def test_contact_with_a_quorum_keeps_the_leader() -> None:
     raft = leader()
     raft.step(HeartbeatResponse(3, 1, 2), 5800)
     raft.on_timer(6000)
-    assert raft.role == Role.LEADER
+    assert role(raft) == Role.LEADER
     raft.on_timer(6800)
-    assert raft.role == Role.FOLLOWER
+    assert role(raft) == Role.FOLLOWER
 
 
 def test_entries_of_one_turn_share_one_message() -> None:
@@ -308,7 +312,7 @@ def test_one_voter_leads_without_waiting_and_has_no_deadline() -> None:
     raft = Raft(1, [1], CONFIG, Random(1), LogView(0, 0, []), HardState(), None, 0)
     first = raft.ready()
     assert first is not None and first.hard_state == HardState(1, 1, 0)
-    assert raft.role == Role.CANDIDATE
+    assert role(raft) == Role.CANDIDATE
     raft.on_durable(first.number, 0)
     second = raft.ready()
     assert second is not None and list(second.entries) == [Entry(1, NOOP, b"")]
