@@ -51,7 +51,7 @@ def read_kafka_python(node: Server, topic: str) -> list[Row]:
         bootstrap_servers=node.bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=5000
     )
     client.assign([TopicPartition(topic, 0)])
-    found = [(record.key, record.value) for record, _ in zip(client, ROWS)]
+    found = [(record.key, record.value) for _, record in zip(ROWS, client)]
     client.close()
     return found
 
