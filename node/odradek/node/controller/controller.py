@@ -85,7 +85,7 @@ class Controller:
         return self.machine.image
 
     def subscribe(self, listener: ImageListener) -> None:
-        """`listener(delta, image)` on every change from now on, and at once for what is there."""
+        """`listener(delta, image)` for what is there, and then on every change; nothing before `start`."""
         self._publisher.subscribe(listener)
 
     def attach(self, log: MetadataLog) -> None:
@@ -94,7 +94,12 @@ class Controller:
     async def start(
         self, cluster_id: str, broker: BrokerImage, features: dict[str, int] | None = None
     ) -> None:
-        """Founds the cluster if it is new and registers this node. Raises `ClusterMismatchError`."""
+        """Founds the cluster if it is new and registers this node. Raises `ClusterMismatchError`.
+
+        This node must have applied the log as far as it was committed before. Listeners hear of what is there now,
+        not of how it came about.
+        """
+        self._publisher.open()
         await self.run(lambda image: brokers.found_cluster(image, cluster_id, features or {}))
         await self.run(lambda image: brokers.register_broker(image, broker))
 

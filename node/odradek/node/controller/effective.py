@@ -15,7 +15,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from odradek.node.config import ConfigError, NodeConfig, check_dynamic
-from odradek.node.config.definitions import broker_definition, closest_name, is_foreign
+from odradek.node.config.definitions import UpdateMode, broker_definition, closest_name, is_foreign
 from odradek.node.controller.image import ConfigResource, Configs, MetadataImage, ResourceType
 from odradek.node.controller.resource_definitions import (
     GroupConfig,
@@ -140,8 +140,10 @@ class EffectiveConfigs:
                 closest = closest_name(config)
                 hint = f": did you mean {closest}?" if closest else ""
                 raise ConfigError(f"{config} is not a broker configuration{hint}")
-            text = configs.get(config, definition.value.default)
-            check_dynamic(config, "" if text is None else text, per_broker=bool(name))
+            if config in configs:
+                check_dynamic(config, configs[config], per_broker=bool(name))
+            elif definition.update_mode is UpdateMode.READ_ONLY:
+                raise ConfigError(f"{config} cannot be changed while the node runs")
         own = image.config(ResourceType.BROKER, str(self._static.node_id))
         everyone = image.config(ResourceType.BROKER, "")
         if name == "":

@@ -64,14 +64,18 @@ class TestCreate:
         image = after(image, create(image, NewTopic("t"))[0])
         assert error_of(image, NewTopic("t")) is ErrorCode.TOPIC_ALREADY_EXISTS
 
-    def test_names_that_differ_in_dots_and_underscores_collide(self, image: MetadataImage, after: After) -> None:
+    def test_names_that_differ_in_dots_and_underscores_collide(
+        self, image: MetadataImage, after: After
+    ) -> None:
         image = after(image, create(image, NewTopic("a.b"))[0])
         assert error_of(image, NewTopic("a_b")) is ErrorCode.INVALID_TOPIC_EXCEPTION
         assert error_of(image, NewTopic("a.b")) is ErrorCode.TOPIC_ALREADY_EXISTS
         outcomes = create(image, NewTopic("e.f"), NewTopic("e_f"))[1]
         assert [one.error for one in outcomes] == [ErrorCode.NONE, ErrorCode.INVALID_TOPIC_EXCEPTION]
 
-    def test_a_name_twice_in_a_request_is_refused_once_and_the_rest_is_created(self, image: MetadataImage) -> None:
+    def test_a_name_twice_in_a_request_is_refused_once_and_the_rest_is_created(
+        self, image: MetadataImage
+    ) -> None:
         records, outcomes = create(image, NewTopic("d"), NewTopic("d"), NewTopic("e"))
         assert [(one.name, one.error) for one in outcomes] == [
             ("d", ErrorCode.INVALID_REQUEST),
@@ -243,7 +247,10 @@ class TestGrow:
         image = after(image, create(image, NewTopic("t", 1, 2))[0])
         image = after(image, self.grow(image, MorePartitions("t", 9))[0])
         assert {len(one.replicas) for one in image.topics_by_name["t"].partitions} == {2}
-        assert self.grow(image, MorePartitions("t", 10, [[1]]))[1][0].error is ErrorCode.INVALID_REPLICA_ASSIGNMENT
+        assert (
+            self.grow(image, MorePartitions("t", 10, [[1]]))[1][0].error
+            is ErrorCode.INVALID_REPLICA_ASSIGNMENT
+        )
 
 
 def test_topic_ids_are_random_uuids_that_do_not_look_like_options() -> None:
