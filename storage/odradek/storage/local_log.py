@@ -118,10 +118,14 @@ class LocalLog:
         self._unsynced += [NameSync(self.home.disk, path) for path in active.index_paths]
 
     def begin_segment(self, now_ms: int) -> None:
-        """Roll: the finished active segment is submitted, and a new one begins at the end."""
+        """Roll: the finished active segment is submitted, and a new one begins at the end.
+
+        Its file is made at once: when the older segments go, its name is what tells where the log ends.
+        """
         self.active.open()
         self.submit()
         self.active = self.segments.roll(self.end_offset, now_ms)
+        self.open_active()
 
     # flushing
 
@@ -180,6 +184,7 @@ class LocalLog:
         self._remove_now(self.segments.replace_all(offset, 0))
         self.active = self.segments.active
         self._shorten(offset)
+        self.open_active()
 
     def _remove_now(self, segments: list[Segment]) -> None:
         # The newest first: a crash in between must not leave a hole.
@@ -204,6 +209,7 @@ class LocalLog:
         """Remove producer snapshots by their offsets."""
         for offset in offsets:
             self.home.disk.remove(f"{self.path}/{segment_name(offset)}.snapshot")
+            self._sync_names()
 
     def snapshots(self) -> list[int]:
         """Offsets of the producer snapshots on disk, ascending."""

@@ -172,15 +172,18 @@ class PartitionLog:
             return self._local
         try:
             found = load_log(home, self.name, self.topic_id, self.config.index_interval_bytes, now_ms)
+            local = LocalLog(home, found.segments, self.topic_id, found.is_new, self._on_flush)
+            if not found.epochs_are_saved:
+                local.write_file(LEADER_EPOCHS, found.epochs.encode())
         except DiskError as error:
             self._on_error(error)
             return None
         self._epochs = found.epochs
         self._producers = StoredProducers(found.producers, found.snapshot_offset)
         self._start = found.log_start_offset
-        self._local = LocalLog(home, found.segments, self.topic_id, found.is_new, self._on_flush)
+        self._local = local
         self._schedule_retention(now_ms)
-        return self._local
+        return local
 
     def update_config(self, config: LogConfig) -> None:
         """Use other settings from now on."""
@@ -420,7 +423,7 @@ class PartitionLog:
                 self._set_start(local, end)
             if self._epochs.truncate_from_end(end) and local.has_directory:
                 local.write_file(LEADER_EPOCHS, self._epochs.encode())
-            self._producers.on_truncated(local, self._start)
+            self._producers.on_truncated(local, self._start, fully=fully)
             self.home.on_truncated(self.name, end)
             local.submit()
         except DiskError as error:

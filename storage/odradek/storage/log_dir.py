@@ -66,7 +66,7 @@ class LogDir:
     def open(self, now_ms: int) -> None:
         """Lock the directory and read what is known about its logs; looks into none. Raises DiskError."""
         disk = self.disk
-        disk.makedirs(self.path)
+        self._create()
         self._lock = disk.lock(f"{self.path}/{LOCK_FILE}")
         for name in disk.listdir(self.path):
             if name.endswith((DELETE_SUFFIX, FUTURE_SUFFIX)):
@@ -84,6 +84,17 @@ class LogDir:
         disk.sync_dir(
             self.path
         )  # the mark is gone for good; and what a killed process has made is there for good
+
+    def _create(self) -> None:
+        """Make the directory, durably, with whatever is missing above it."""
+        missing = []
+        path = self.path
+        while path and not self.disk.exists(path):
+            missing.append(path)
+            path = path.rpartition("/")[0]
+        self.disk.makedirs(self.path)
+        for made in missing:
+            self.disk.sync_dir(made.rpartition("/")[0] or ("/" if made.startswith("/") else "."))
 
     def fail(self, error: DiskError) -> None:
         """Take the directory offline. Idempotent."""

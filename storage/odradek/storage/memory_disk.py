@@ -309,6 +309,7 @@ class MemoryDisk:
     def sync_dir(self, path: str) -> None:
         """See `Disk.sync_dir`."""
         self.count("sync_dir", path)
+        path = "" if path == "." else path
         self.syncs += 1
         self._require_directory(path)
         left: list[tuple[frozenset[str], _Change]] = []

@@ -56,12 +56,17 @@ class StoredProducers:
         if old >= 0 and old != end and all(segment.base_offset != old for segment in local.segments):
             local.remove_snapshots([old])
 
-    def on_truncated(self, local: LocalLog, log_start_offset: int) -> None:
-        """The log ends earlier: later snapshots go, a state that has seen more is replayed. DiskError."""
+    def on_truncated(self, local: LocalLog, log_start_offset: int, *, fully: bool) -> None:
+        """The log ends earlier: later snapshots go, a state that has seen more is replayed. DiskError.
+
+        `fully`: nothing of the log is left, so no snapshot is of its history.
+        """
         end = local.end_offset
         snapshots = local.snapshots()
-        kept = [offset for offset in snapshots if offset <= end]
-        local.remove_snapshots(offset for offset in snapshots if offset > end)
-        if not self.state.truncate_to(end):
+        kept = [offset for offset in snapshots if offset <= end and not fully]
+        local.remove_snapshots(offset for offset in snapshots if offset not in kept)
+        if fully:
+            self.state.clear()
+        elif not self.state.truncate_to(end):
             self.state = load_producers(local.home.disk, local.path, local.segments, kept, log_start_offset)
         self.offset = kept[-1] if kept else -1

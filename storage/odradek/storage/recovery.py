@@ -54,6 +54,8 @@ class LoadedLog(NamedTuple):
     epochs: LeaderEpochCache
     producers: ProducerState
     log_start_offset: int
+    epochs_are_saved: bool
+    """Whether the epoch file says the same as `epochs`."""
     snapshot_offset: int
     """Offset of the newest producer snapshot, -1 for none."""
     is_new: bool
@@ -74,7 +76,7 @@ def load_log(home: LogDir, name: str, topic_id: bytes, interval: int, now_ms: in
     if listing is None or not listing.bases:
         segment = Segment.create(home.disk, path, start, now_ms)
         segments = Segments(home.disk, path, [segment])
-        return LoadedLog(segments, LeaderEpochCache(), ProducerState(), start, -1, listing is None, 0)
+        return LoadedLog(segments, LeaderEpochCache(), ProducerState(), start, True, -1, listing is None, 0)
     loader = _Loader(home, name, listing, interval)
     return loader.load(start)
 
@@ -136,22 +138,32 @@ class _Loader:
         bases = self._listing.bases
         ends = [*bases[1:], bases[-1]]
         self._segments = [Segment(self._disk, self._path, base, end) for base, end in zip(bases, ends)]
-        epochs_are_known = self._read_epochs()
+        file = self._read_epochs()
         self._recover_segments()
         if self._must_sync_names:
             self._disk.sync_dir(self._path)
         end = self._segments[-1].next_offset
-        if not epochs_are_known:
+        start = min(max(log_start_offset, self._segments[0].base_offset), end)
+        if file is None or self._epochs.epoch_for(start) < 0:
+            # The file may know of a deletion that the log start offset on disk does not.
             self._rebuild_epochs()
         self._epochs.truncate_from_end(end)
-        start = min(max(log_start_offset, self._segments[0].base_offset), end)
         snapshots = self._usable_snapshots(end)
         producers = load_producers(self._disk, self._path, self._segments, snapshots, start)
         newest = snapshots[-1] if snapshots else -1
         for segment in self._segments[:-1]:
             segment.unload()
         segments = Segments(self._disk, self._path, self._segments)
-        return LoadedLog(segments, self._epochs, producers, start, newest, False, self._cut_bytes)
+        return LoadedLog(
+            segments,
+            self._epochs,
+            producers,
+            start,
+            file == self._epochs.encode(),
+            newest,
+            False,
+            self._cut_bytes,
+        )
 
     # segments
 
@@ -219,16 +231,17 @@ class _Loader:
 
     # leader epochs
 
-    def _read_epochs(self) -> bool:
-        """Whether the file could be used."""
+    def _read_epochs(self) -> bytes | None:
+        """The content of the file, None if it cannot be used."""
         if not self._listing.has_epochs:
-            return False
-        found = decode(self._disk.read(f"{self._path}/{LEADER_EPOCHS}"))
+            return None
+        data = self._disk.read(f"{self._path}/{LEADER_EPOCHS}")
+        found = decode(data)
         if isinstance(found, CorruptCheckpoint):
             log.warning("%s/%s: %s; rebuilt from the batches", self._path, LEADER_EPOCHS, found.reason)
-            return False
+            return None
         self._epochs = found
-        return True
+        return data
 
     def _assign_epoch(self, header: BatchHeader) -> None:
         if header.partition_leader_epoch > self._epochs.latest_epoch:
@@ -266,10 +279,10 @@ def load_producers(
             break
         log.warning("%s: %s; producers come from the batches before it", file, damage.reason)
     for segment in segments:
-        if segment.next_offset > replay_from:
+        if segment.next_offset > replay_from and segment.size:
             position = 0 if segment.base_offset >= replay_from else segment.locate(replay_from)
             for at, header in segment.scan(position):
-                if header.producer_id >= 0 and header.base_offset >= replay_from:
+                if header.producer_id >= 0 and header.last_offset >= replay_from:
                     producers.update(header, _read_marker(segment, at, header))
     return producers
 

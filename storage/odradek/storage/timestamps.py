@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from odradek.proto.kafka.record_batch import BatchHeader, InvalidBatchError, iter_records
+from odradek.proto.kafka.record_batch import BatchHeader, InvalidBatchError, Record, iter_records
 from odradek.storage.segment import CorruptSegmentError, Segment
 from odradek.storage.segments import Segments
 
@@ -47,25 +47,43 @@ def _find_in(segment: Segment, timestamp: int, start_offset: int) -> TimestampOf
 
 
 def find_newest(segments: Segments, start_offset: int) -> TimestampOffset | None:
-    """The first record that has the largest timestamp of all. Raises DiskError."""
+    """The first record at or after `start_offset` that has the largest timestamp of these. Raises DiskError."""
     newest: Segment | None = None
+    timestamp = -2
     for segment in segments:
-        if segment.size and (newest is None or segment.max_timestamp > newest.max_timestamp):
-            newest = segment
-    if newest is None:
-        return None
-    segments.use(newest)
-    return _find_in(newest, newest.max_timestamp, start_offset)
+        if segment.size and segment.next_offset > start_offset and segment.max_timestamp > timestamp:
+            segments.use(segment)
+            found = _newest_in(segment, start_offset)
+            if found > timestamp:
+                newest, timestamp = segment, found
+    return None if newest is None else _find_in(newest, timestamp, start_offset)
+
+
+def _newest_in(segment: Segment, start_offset: int) -> int:
+    """The largest timestamp at or after `start_offset`; what is before it may still be in the segment."""
+    if segment.base_offset >= start_offset:
+        return segment.max_timestamp
+    newest = -2
+    for position, header in segment.scan(segment.locate(start_offset)):
+        if header.base_offset >= start_offset:
+            newest = max(newest, header.max_timestamp)
+        else:
+            records = _records(segment, position, header)
+            newest = max((r.timestamp for r in records if r.offset >= start_offset), default=newest)
+    return newest
 
 
 def _find_record(
     segment: Segment, position: int, header: BatchHeader, timestamp: int, start_offset: int
 ) -> TimestampOffset | None:
-    try:
-        records = iter_records(segment.read_batch(position, header))
-    except InvalidBatchError as error:
-        raise CorruptSegmentError(segment.log_path, str(error)) from error
-    for record in records:
+    for record in _records(segment, position, header):
         if record.timestamp >= timestamp and record.offset >= start_offset:
             return TimestampOffset(record.timestamp, record.offset, header.partition_leader_epoch)
     return None
+
+
+def _records(segment: Segment, position: int, header: BatchHeader) -> list[Record]:
+    try:
+        return iter_records(segment.read_batch(position, header))
+    except InvalidBatchError as error:
+        raise CorruptSegmentError(segment.log_path, str(error)) from error

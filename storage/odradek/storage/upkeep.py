@@ -1,7 +1,8 @@
 """What changes the segments of a loaded log without changing its records: roll, and deletion of old segments.
 
-Decides: the order of the steps, such that a failure or a crash between any two leaves a whole log. Does not decide
-when (`log`), what is full (`segments.must_roll`) or what is old (`retention`). Everything raises DiskError.
+Decides: the order of the steps, such that a failure or a crash between any two leaves a whole log. Does not
+decide when (`log`), what is full (`segments.must_roll`) or what is old (`retention`). Everything raises
+DiskError.
 """
 
 from __future__ import annotations
