@@ -13,11 +13,12 @@ from random import Random
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.unit.storage.kit import NOW_MS, Storage, batch
+
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import iter_headers, iter_records, stamp
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
-from tests.unit.storage.kit import NOW_MS, Storage, batch
 
 CONFIG = LogConfig(
     segment_bytes=1000, index_interval_bytes=120, retention_ms=10_000, file_delete_delay_ms=1000

@@ -427,6 +427,9 @@ class PartitionLog:
             self.home.on_truncated(self.name, end)
             local.submit()
         except DiskError as error:
+            # Half a truncation is what a crash leaves as well: the next use recovers from the files.
+            local.abandon()
+            self._local = None
             return self._on_error(error)
         return _NONE
 

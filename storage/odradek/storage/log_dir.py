@@ -5,10 +5,16 @@ Does not decide anything about a single log (`log`) or about several directories
 
 Invariants: once `error` is set it stays until the process ends, nothing in the directory is acknowledged or
 answered again and nothing is synced again. `.kafka_cleanshutdown` is on disk only while no log is open.
+
+After a failed sync the page cache may hold bytes that the disk does not, marked clean: a process that starts on the
+same machine would read them, sync them with success, and lose them at the next power cut. So a failed sync leaves a
+file, `.odradek-failed-sync`, in the page cache as well; where it is found, recovery writes all that it checks once
+more before it syncs.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -20,15 +26,18 @@ from odradek.storage.checkpoints import (
     read_offsets,
     write_offsets,
 )
-from odradek.storage.disk import Disk, DiskError, Lock, MissingFileError, replace_file
+from odradek.storage.disk import Disk, DiskError, DiskSyncError, Lock, MissingFileError, replace_file
 from odradek.storage.flusher import LogFlusher
 from odradek.storage.log_config import LogConfig
 
 if TYPE_CHECKING:
     from odradek.storage.log import PartitionLog
 
+logger = logging.getLogger(__name__)
+
 LOCK_FILE: Final = ".lock"
 DELETE_SUFFIX: Final = "-delete"
+FAILED_SYNC: Final = ".odradek-failed-sync"
 STRAY_SUFFIX: Final = "-stray"
 FUTURE_SUFFIX: Final = "-future"
 CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
@@ -50,7 +59,10 @@ class LogDir:
         self.on_failure: Callable[[LogDir, DiskError], None] | None = None
         self.names: set[str] = set()
         self.log_count = 0
-        self.was_clean = False
+        self.clean_names: set[str] = set()
+        """Logs that were closed cleanly and have not been touched since."""
+        self.suspects: set[str] = set()
+        """Logs that may be in the page cache alone, until they are loaded."""
         self.recovery_points: dict[str, int] = {}
         self.log_start_offsets: dict[str, int] = {}
         self.high_watermarks: dict[str, int] = {}
@@ -78,12 +90,12 @@ class LogDir:
         self.high_watermarks = read_offsets(disk, f"{self.path}/{HIGH_WATERMARKS}")
         self._saved_ms = now_ms
         marker = f"{self.path}/{CLEAN_SHUTDOWN}"
-        self.was_clean = disk.exists(marker)
-        if self.was_clean:
+        if disk.exists(marker):
+            self.clean_names = set(self.names)
             disk.remove(marker)
-        disk.sync_dir(
-            self.path
-        )  # the mark is gone for good; and what a killed process has made is there for good
+        if disk.exists(f"{self.path}/{FAILED_SYNC}"):
+            self.suspects = set(self.names)
+        disk.sync_dir(self.path)  # for the mark's removal, and for what a killed process has made
 
     def _create(self) -> None:
         """Make the directory, durably, with whatever is missing above it."""
@@ -92,7 +104,8 @@ class LogDir:
         while path and not self.disk.exists(path):
             missing.append(path)
             path = path.rpartition("/")[0]
-        self.disk.makedirs(self.path)
+        if missing:
+            self.disk.makedirs(self.path)
         for made in missing:
             self.disk.sync_dir(made.rpartition("/")[0] or ("/" if made.startswith("/") else "."))
 
@@ -100,8 +113,17 @@ class LogDir:
         """Take the directory offline. Idempotent."""
         if self.error is None:
             self.error = error
+            if isinstance(error, DiskSyncError):
+                self._leave_warning()
             if self.on_failure is not None:
                 self.on_failure(self, error)
+
+    def _leave_warning(self) -> None:
+        try:
+            self.disk.open(f"{self.path}/{FAILED_SYNC}", create=True).close()
+        except DiskError:
+            # Then the disk takes nothing at all, and a start on it will not get far either.
+            logger.warning("%s: the failed sync could not be noted", self.path)
 
     # what logs report
 
@@ -126,6 +148,8 @@ class LogDir:
         if log is not None:
             self._changed.pop(log, None)
         self.names.discard(name)
+        self.suspects.discard(name)
+        self.clean_names.discard(name)
         for offsets in (self.recovery_points, self.log_start_offsets, self.high_watermarks):
             offsets.pop(name, None)
 
@@ -204,7 +228,9 @@ class LogDir:
                     self._remember(log, log.log_end_offset)
             self._write_all()
             write_offsets(self.disk, f"{self.path}/{LOG_START_OFFSETS}", self.log_start_offsets)
-            replace_file(self.disk, f"{self.path}/{CLEAN_SHUTDOWN}", b"")
+            if not self.suspects:
+                self.disk.remove(f"{self.path}/{FAILED_SYNC}")
+                replace_file(self.disk, f"{self.path}/{CLEAN_SHUTDOWN}", b"")
         self.release_lock()
 
     def release_lock(self) -> None:

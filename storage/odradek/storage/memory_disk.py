@@ -30,6 +30,7 @@ from odradek.storage.disk import (
     MissingFileError,
 )
 
+_TAKES_ROOM: Final = frozenset({"append", "create", "makedirs"})
 _PAGE: Final = 512
 """Unit in which unsynced bytes are torn."""
 
@@ -177,6 +178,7 @@ class MemoryDisk:
         self.log: list[str] | None = None  # operations with their paths, when set to a list
         self._fail_at: int | None = None
         self._sticky = False
+        self._full = False
         self._locks: set[str] = set()
         # path -> content, None for a directory; and the same as a power cut would leave it
         self._names: _Names = {}
@@ -185,10 +187,14 @@ class MemoryDisk:
 
     # faults
 
-    def fail_call(self, n: int, *, sticky: bool = False) -> None:
-        """The nth call from now (1: the next) raises DiskError, DiskSyncError when it is a sync."""
+    def fail_call(self, n: int, *, sticky: bool = False, full: bool = False) -> None:
+        """The nth call from now (1: the next) raises DiskError, DiskSyncError when it is a sync.
+
+        With `full` it raises DiskFullError without an effect, if it is a call that takes room.
+        """
         self._fail_at = self.calls + n
         self._sticky = sticky
+        self._full = full
 
     def heal(self) -> None:
         """No more failing calls."""
@@ -225,6 +231,10 @@ class MemoryDisk:
             self.log.append(f"{operation} {path}")
         failing = self._fail_at
         if failing is not None and (self.calls == failing or (self._sticky and self.calls > failing)):
+            if self._full:
+                if operation not in _TAKES_ROOM:
+                    return
+                raise DiskFullError(path, f"injected: no room for {operation}, call {self.calls}")
             if on_failure is not None:
                 on_failure()
             kind = DiskSyncError if operation.startswith("sync") else DiskError
@@ -238,8 +248,8 @@ class MemoryDisk:
 
     def open(self, path: str, *, create: bool = False) -> MemoryFile:
         """See `Disk.open`."""
-        self.count("open", path)
         node = self._names.get(path)
+        self.count("create" if create and path not in self._names else "open", path)
         if node is None:
             if path in self._names:
                 raise DiskError(path, "is a directory")

@@ -78,7 +78,10 @@ def load_log(home: LogDir, name: str, topic_id: bytes, interval: int, now_ms: in
         segments = Segments(home.disk, path, [segment])
         return LoadedLog(segments, LeaderEpochCache(), ProducerState(), start, True, -1, listing is None, 0)
     loader = _Loader(home, name, listing, interval)
-    return loader.load(start)
+    home.clean_names.discard(name)
+    loaded = loader.load(start)
+    home.suspects.discard(name)
+    return loaded
 
 
 def _list(home: LogDir, name: str, topic_id: bytes) -> _Listing | None:
@@ -127,7 +130,8 @@ class _Loader:
         self._path = f"{home.path}/{name}"
         self._listing = listing
         self._interval = interval
-        self._clean = home.was_clean
+        self._clean = name in home.clean_names
+        self._is_suspect = name in home.suspects
         self._recovery_point = home.recovery_points.get(name, 0)
         self._cut_bytes = 0
         self._must_sync_names = False
@@ -178,8 +182,10 @@ class _Loader:
             if segment is not active and segment.next_offset <= self._recovery_point:
                 continue
             limit = segment.next_offset
-            cut = self._recover(segment)
+            start, cut = self._recover(segment)
             if segment.next_offset > self._recovery_point or cut:
+                if self._is_suspect:
+                    segment.rewrite(start)
                 segment.open().sync()  # a killed process leaves what it wrote in the page cache alone
                 self._must_sync_names = True
             if segment is active:
@@ -192,12 +198,12 @@ class _Loader:
             segment.write_indexes()
             segment.unload()
 
-    def _recover(self, segment: Segment) -> int:
-        """Check the segment behind the recovery point and cut what is not whole; the bytes cut off."""
+    def _recover(self, segment: Segment) -> tuple[int, int]:
+        """Check the segment behind the recovery point and cut what is not whole: (from where, bytes cut off)."""
         position = segment.start_recovery(self._recovery_point)
         end = self._scan(segment, position)
         if end == position and position:  # what the index says of this place is wrong, or it has rotted
-            segment.start_recovery(0)
+            position = segment.start_recovery(0)
             end = self._scan(segment, 0)
         cut = segment.size - end
         if cut:
@@ -207,7 +213,7 @@ class _Loader:
             )
             segment.cut(end)
             self._cut_bytes += cut
-        return cut
+        return position, cut
 
     def _scan(self, segment: Segment, position: int) -> int:
         """Take in all whole batches from `position` on; where they end."""

@@ -247,6 +247,14 @@ class Segment:
         self.open().truncate(size)
         self._size = size
 
+    def rewrite(self, position: int) -> None:
+        """Write the bytes from `position` on once more, so that the next sync has something to do. DiskError."""
+        file = self.open()
+        while position < self.size:
+            data = file.pread(position, _SCAN_BYTES)
+            file.pwrite(position, data)
+            position += len(data)
+
     def unload(self) -> None:
         """Give back descriptor and memory; everything is looked up again when it is used."""
         if self.file is not None:
