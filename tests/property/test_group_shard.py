@@ -31,8 +31,8 @@ from odradek.node.coordinator.group.commands import (
 from odradek.node.coordinator.group.shard import GroupShard
 from odradek.proto.kafka.errors import ErrorCode
 
-GROUPS = st.sampled_from(["g", "h"])
-CLIENTS = st.integers(0, 3)
+GROUPS = st.sampled_from(["g", "g", "g", "h"])
+CLIENTS = st.integers(0, 2)
 INSTANCES = st.sampled_from([None, None, "i1", "i2"])
 PROTOCOLS = st.lists(st.sampled_from(["range", "rr"]), min_size=1, max_size=2, unique=True).flatmap(
     lambda names: st.tuples(*(st.tuples(st.just(n), st.sampled_from(["t", "t+u"])) for n in names))
@@ -118,6 +118,31 @@ class Shard(RuleBasedStateMachine):
                 can_skip_assignment=version >= 9,
             ),
         )
+
+    def _rejoin(self, group: str, client: int) -> None:
+        seen = self._seen(group, client)
+        for _ in range(2):  # a second time with the id given out
+            if (seen.member_id, seen.instance_id) == ("", None) and client == 2:
+                seen.instance_id = "i1"
+            self.join(group, client, seen.instance_id, (("range", "t"),), 9)
+            self._learn()
+            if seen.member_id != "" and list(self.world.due)[-1:] == [self.world._tokens]:
+                return
+
+    @rule(group=GROUPS, clients=st.integers(1, 3), settle=st.booleans())
+    def everybody_joins(self, group: str, clients: int, settle: bool) -> None:
+        """What well-behaved clients do: all join, with the ids they have."""
+        for client in range(clients):
+            self._rejoin(group, client)
+        if settle:
+            self.world.advance(6_000)
+
+    @rule(group=GROUPS)
+    def everybody_syncs(self, group: str) -> None:
+        self._learn()
+        for client in range(3):
+            self.sync(group, client)
+            self._learn()
 
     @rule(group=GROUPS, client=CLIENTS)
     def forget_member_id(self, group: str, client: int) -> None:

@@ -74,6 +74,17 @@ class Broker:
 
     async def start(self) -> None:
         """Return when clients can be served. Raises ConfigError for a configuration that cannot work."""
+        try:
+            await self._start()
+        except BaseException:
+            for listener in self._listeners:
+                listener.stop_accepting()
+            self._maintenance.stop()
+            await self._raft.stop()
+            self._log_dirs.release_locks()
+            raise
+
+    async def _start(self) -> None:
         config = self._config
         identity = claim_directories(
             self._disk, config.log_dirs, node_id=config.node_id, cluster_id=config.cluster_id

@@ -2,7 +2,8 @@
 
 `acks=all` waits for the high watermark, which counts only records that are fsynced; `acks=1` waits for the same on
 a cluster of one, because its leader is its whole ISR; `acks=0` gets no answer, but whoever asks next on its connection
-finds the records, so it waits as well. The appends of one request are synchronous calls on the loop; what waits is one object for the request, however many partitions it has.
+finds the records, so it waits as well. The appends of one request are synchronous calls on the loop; what waits is
+one object for the request, however many partitions it has.
 """
 
 from __future__ import annotations

@@ -111,7 +111,6 @@ class NodeConfig:
     group_max_session_timeout_ms = _Setting("group.max.session.timeout.ms", int)
     group_max_size = _Setting("group.max.size", int)
     offset_metadata_max_bytes = _Setting("offset.metadata.max.bytes", int)
-    offsets_commit_timeout_ms = _Setting("offsets.commit.timeout.ms", int)
     offsets_retention_minutes = _Setting("offsets.retention.minutes", int)
     offsets_retention_check_interval_ms = _Setting("offsets.retention.check.interval.ms", int)
     transaction_max_timeout_ms = _Setting("transaction.max.timeout.ms", int)

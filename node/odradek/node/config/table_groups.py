@@ -78,7 +78,7 @@ ROWS: tuple[tuple[str, str, str | None, str, str, str], ...] = (
     ("group.streams.session.timeout.ms", "INT", "45000", ">=1", "mr-", ""),
     ("offset.metadata.max.bytes", "INT", "4096", "", "hr+",
      "Largest metadata text beside a committed offset."),
-    ("offsets.commit.timeout.ms", "INT", "5000", ">=1", "hr+",
+    ("offsets.commit.timeout.ms", "INT", "5000", ">=1", "hr-",
      "How long an offset commit may wait to be replicated."),
     ("offsets.load.buffer.size", "INT", "5242880", ">=1", "hr~", ""),
     ("offsets.retention.check.interval.ms", "LONG", "600000", ">=1", "hr+",

@@ -72,9 +72,11 @@ class Bell:
 
 
 class World:
-    def __init__(self) -> None:
+    """`disk` is that of an earlier world, or an empty one."""
+
+    def __init__(self, disk: MemoryDisk | None = None) -> None:
         self.now_ms = 1000
-        self.disk = MemoryDisk()
+        self.disk = disk or MemoryDisk()
         self.topics = Topics()
         self.flushers: list[LogFlusher] = []
         self._soon: list[Callable[[], None]] = []

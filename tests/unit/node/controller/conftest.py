@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,6 +16,10 @@ from odradek.node.controller.effective import EffectiveConfigs
 from odradek.node.controller.image import EMPTY_IMAGE, BrokerImage, Endpoint, MetadataImage
 from odradek.node.controller.records import ClusterRecord, Record, RegisterBrokerRecord
 from odradek.node.controller.state import MetadataState
+
+_ROOT = str(Path(__file__).resolve().parents[4])
+if _ROOT not in sys.path:
+    sys.path.insert(0, _ROOT)  # for what is shared between folders of tests
 
 
 class SteppedLog:

@@ -271,3 +271,17 @@ async def test_a_request_that_comes_while_answers_leave_sees_a_consistent_shard(
     parked.then(lambda _: later.append(runtime.write(GroupShard.join, join()).done))
     log.lose_leadership()
     assert later == [True]
+
+
+async def test_what_commits_around_a_change_of_leadership_is_settled_once(start: Start) -> None:
+    """The entry is applied, leadership goes and comes back, and only then does the proposal's future call."""
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    runtime, _ = start()
+    machine = runtime.state_machines()[0]
+    answer = runtime.write(GroupShard.commit, commit())
+    machine.on_leadership(False, 2)
+    machine.on_leadership(True, 3)
+    await turn()
+    assert answer.value is ErrorCode.NOT_COORDINATOR
+    assert committed(runtime) == 5 and not problems

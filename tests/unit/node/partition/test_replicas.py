@@ -1,0 +1,81 @@
+"""The shell around replica and log: opening, wake-ups, deletion, failure."""
+
+from tests.unit.node.app.data_path import World, batch
+
+from odradek.node.partition.replicas import Partition
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.storage.log_config import LogConfig
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def on_advance(self) -> None:
+        self.calls += 1
+
+
+def test_a_partition_is_opened_at_its_first_use_and_kept() -> None:
+    world = World()
+    assert not world.replicas.opened()
+    first = world.partition()
+    assert world.partition() is first and list(world.replicas.opened()) == [("t", 0)]
+
+
+def test_what_cannot_be_opened_says_why() -> None:
+    world = World()
+    assert world.replicas.find("missing", 0) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert world.replicas.find("t", 2) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert world.replicas.find("t", -1) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert world.replicas.find("led", 0) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+def test_a_watcher_is_woken_once_a_turn_however_often_its_partitions_advance() -> None:
+    world = World()
+    watcher = Watcher()
+    world.replicas.watchers.add(watcher, [world.partition("t", 0)])
+    for _ in range(3):
+        world.produce(("t", 0, batch()))
+        world.flusher.step()
+    assert watcher.calls == 0
+    world.turn()
+    assert watcher.calls == 1
+
+
+def test_records_survive_a_reopening_and_their_offsets_are_durable() -> None:
+    world = World()
+    world.produce(("t", 0, batch(4)))
+    world.flush()
+    world.dirs.close()
+    again = World(world.disk)
+    assert again.partition().replica.high_watermark == 4
+
+
+def test_a_topic_made_again_has_a_new_log() -> None:
+    world = World()
+    world.produce(("t", 0, batch(4)))
+    world.flush()
+    deleted = world.topics.known.pop("t")
+    world.replicas.on_topics_changed([deleted], [])
+    world.topics.known["t"] = type(deleted)("t", b"T" * 16)
+    fresh = world.replicas.find("t", 0)
+    assert isinstance(fresh, Partition) and fresh.log.log_end_offset == 0
+
+
+def test_other_settings_reach_an_open_log() -> None:
+    world = World()
+    log = world.partition().log
+    world.topics.config = LogConfig(flush_messages=100)
+    world.replicas.on_topics_changed([], ["t"])
+    assert log.config.flush_messages == 100 and not log.durable_gating
+
+
+def test_a_failed_directory_wakes_whoever_watches() -> None:
+    world = World()
+    watcher = Watcher()
+    world.replicas.watchers.add(watcher, [world.partition("t", 0)])
+    world.produce(("t", 0, batch()))
+    world.disk.fail_call(1, sticky=True)
+    world.flush()
+    assert watcher.calls == 1
+    assert world.replicas.find("t", 1) is ErrorCode.KAFKA_STORAGE_ERROR

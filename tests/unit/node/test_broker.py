@@ -1,0 +1,113 @@
+"""A whole node in the test's process, on loopback and a real directory: start, serve, stop, start again."""
+
+import asyncio
+import struct
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from odradek.node.broker import Broker
+from odradek.node.config import ConfigError, load_config
+from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.codec import decode
+from odradek.proto.kafka.headers import RequestHeader, decode_response_header, encode_request_frame
+from odradek.proto.kafka.messages.metadata import MetadataRequest, MetadataResponse
+from odradek.proto.kafka.messages.topics import CreateTopicsRequest, CreateTopicsResponse
+from odradek.proto.kafka.schema import Message
+
+R = TypeVar("R", bound=Message)
+
+
+def node(data: Path, *settings: str, listen: str = "127.0.0.1:0") -> Broker:
+    return Broker(load_config(data=str(data), listen=listen, assignments=list(settings)).config)
+
+
+async def ask(broker: Broker, key: ApiKey, version: int, request: Message, answer: type[R]) -> R:
+    host, _, port = broker.addresses[0].rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.writelines(encode_request_frame(RequestHeader(int(key), version, 1, "test"), request))
+    (size,) = struct.unpack(">i", await asyncio.wait_for(reader.readexactly(4), 20))
+    frame = await reader.readexactly(size)
+    writer.close()
+    return decode(answer, version, frame, decode_response_header(frame, int(key), version)[1])
+
+
+async def topics(broker: Broker) -> list[str | None]:
+    response = await ask(broker, ApiKey.METADATA, 12, MetadataRequest(topics=None), MetadataResponse)
+    return [topic.name for topic in response.topics]
+
+
+async def test_a_node_tells_the_address_that_was_dialled_and_remembers_its_topics(tmp_path: Path) -> None:
+    broker = node(tmp_path)
+    await broker.start()
+    response = await ask(broker, ApiKey.METADATA, 12, MetadataRequest(topics=[]), MetadataResponse)
+    (address,) = response.brokers
+    assert f"{address.host}:{address.port}" == broker.addresses[0] and address.node_id == 1
+    assert response.cluster_id is not None and len(response.cluster_id) == 22
+    topic = CreateTopicsRequest.CreatableTopic(name="t", num_partitions=3, replication_factor=1)
+    request = CreateTopicsRequest(topics=[topic], timeout_ms=5000)
+    created = await ask(broker, ApiKey.CREATE_TOPICS, 7, request, CreateTopicsResponse)
+    assert created.topics[0].error_code == 0
+    await broker.stop()
+    again = node(tmp_path)
+    await again.start()
+    assert await topics(again) == ["t"]
+    await again.stop()
+
+
+async def test_a_second_node_on_the_directory_is_refused(tmp_path: Path) -> None:
+    broker = node(tmp_path)
+    await broker.start()
+    with pytest.raises(ConfigError, match="in use by another process"):
+        await node(tmp_path).start()
+    assert await topics(broker) == []
+    await broker.stop()
+
+
+async def test_the_directory_of_another_node_is_refused(tmp_path: Path) -> None:
+    broker = node(tmp_path)
+    await broker.start()
+    await broker.stop()
+    with pytest.raises(ConfigError, match="belongs to node 1"):
+        await node(tmp_path, "node.id=2").start()
+
+
+async def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    broker = node(tmp_path / "a")
+    await broker.start()
+    with pytest.raises(ConfigError, match="cannot listen on 127.0.0.1"):
+        await node(tmp_path / "b", listen=broker.addresses[0]).start()
+    await broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"process.roles": "broker", "controller.quorum.voters": "2@localhost:9093"},
+            "a node of this release is both",
+        ),
+        (
+            {
+                "process.roles": "broker,controller",
+                "controller.quorum.voters": "1@localhost:9093,2@localhost:9094",
+            },
+            "2@localhost:9094: this release runs clusters of one node",
+        ),
+    ],
+)
+async def test_several_nodes_are_refused_at_the_start(
+    tmp_path: Path, settings: dict[str, str], sentence: str
+) -> None:
+    common = {
+        "node.id": "1",
+        "listeners": "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:19093",
+        "controller.listener.names": "CONTROLLER",
+    }
+    if settings["process.roles"] == "broker":
+        common["listeners"] = "PLAINTEXT://127.0.0.1:0"
+    given = [f"{name}={value}" for name, value in {**common, **settings}.items()]
+    config = load_config(data=str(tmp_path), assignments=given).config
+    with pytest.raises(ConfigError, match=sentence):
+        Broker(config)
