@@ -193,7 +193,9 @@ class World:
         self.delay_max = random.choice([1, 5, 30, 150])
         self.sync_max = random.choice([0, 2, 20, 120])
         self.fault_every = 10**9 if calm else random.choice([300, 700, 1500, 4000])
-        self.faults = random.sample(["crash", "cut", "one way", "pause", "crash all"], random.randint(1, 5))
+        self.faults = random.sample(
+            ["crash", "cut", "one way", "pause", "crash all", "rot"], random.randint(1, 6)
+        )
         self.snapshot_every = random.choice([0, 0, 5, 20, 80])
         self.trailing = random.choice([0, 3, 30])
         self.propose_every = random.choice([5, 20, 60])
@@ -216,6 +218,7 @@ class World:
         self.acknowledged: dict[int, bytes] = {}
         self.proposed: dict[tuple[int, int], tuple[int, bytes]] = {}
         self.trace = 0
+        self.rotten = 0
         self.nodes: list[Node] = []
         for node_id in self.voters:
             self.nodes.append(Node(node_id, self))
@@ -292,6 +295,8 @@ class World:
         elif kind == "crash all":
             for each in self.nodes:
                 self.crash(each)
+        elif kind == "rot":
+            self.rot(node)
         elif kind == "pause":
             node.paused_until = self.now + random.randint(1, 1000)
         else:
@@ -304,6 +309,14 @@ class World:
         if node.core is not None:
             node.crash()
             self.after(self.random.randint(1, 800), node, node.start)
+
+    def rot(self, node: Node) -> None:
+        """A disk loses its log, term and vote, and notices. One at a time: two of three would be a lost majority."""
+        damaged = any(other.disk.hard_state.damaged for other in self.nodes)
+        if len(self.nodes) >= 3 and node.core is not None and not damaged:
+            self.crash(node)
+            node.disk = Disk(HardState(damaged=True))
+            self.rotten += 1
 
     # -- invariants
 
@@ -323,7 +336,9 @@ class World:
         known = self.committed.get(index)
         if known is None:
             self.committed[index] = entry
-            holders = sum(1 for other in self.nodes if other.disk.holds(index, entry.term))
+            # A disk that rotted after it had acknowledged counts: that is what it has to be refilled for.
+            disks = [other.disk for other in self.nodes]
+            holders = sum(disk.hard_state.damaged or disk.holds(index, entry.term) for disk in disks)
             check(
                 holders > len(self.nodes) // 2, "R9 committed is durable on a quorum", index, entry, holders
             )

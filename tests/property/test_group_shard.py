@@ -237,5 +237,5 @@ class Shard(RuleBasedStateMachine):
         self.world.check_replay()
 
 
-Shard.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+Shard.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestShard = Shard.TestCase

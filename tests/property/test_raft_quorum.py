@@ -1,4 +1,5 @@
-"""Quorum arithmetic against enumeration: for every set of voters, also of even size, and for joint configurations."""
+"""Quorum arithmetic against enumeration: for every set of voters, also of even size, and for joint
+configurations."""
 
 from itertools import combinations
 

@@ -90,7 +90,7 @@ class Wal:
             else:
                 file.close()
         if self._file is None:
-            self._open_segment(max(numbers, default=0) + 1)
+            self._open_segment(max(numbers, default=0) + 1, ())
             self._file_sync_now()
         disk.sync_dir(self._path)
 
@@ -176,10 +176,11 @@ class Wal:
         """Write what is queued, as one batch, and ask for the sync. Raises DiskError."""
         if not self._parts or self._file is None:
             return
+        parts, self._parts = self._parts, []
         if self._file.size >= self._segment_bytes:
-            self._roll()
-        self._write(self._parts)
-        self._parts = []
+            self._roll(parts)
+        else:
+            self._write(parts)
         confirmations, self._confirmations = self._confirmations, []
         batch = self._batch
         self._syncer.submit(self._file.sync, lambda: self._on_synced(batch, confirmations))
@@ -213,18 +214,21 @@ class Wal:
             for group_id, state in self._states.items()
         ]
 
-    def _open_segment(self, number: int) -> None:
-        """Start a file with the states of all groups; synced by whoever calls."""
+    def _open_segment(self, number: int, parts: Sequence[Part]) -> None:
+        """Start a file with the states of all groups; synced by whoever calls.
+
+        Why in one batch with `parts`: the states speak of entries that may be in `parts`.
+        """
         self._file = self._disk.open(self._name(number), create=True)
         self._segments.append(Segment(number, 0))
-        self._write([segment_part(self._node_id, number), *self._state_parts()])
+        self._write([segment_part(self._node_id, number), *self._state_parts(), *parts])
         self._opening_batch = self._batch
 
-    def _roll(self) -> None:
+    def _roll(self, parts: Sequence[Part]) -> None:
         full = self._file
         assert full is not None
         self._syncer.submit(full.sync, full.close)
-        self._open_segment(self._segments[-1].number + 1)
+        self._open_segment(self._segments[-1].number + 1, parts)
         self._syncer.submit(self._sync_dir, _nothing)
 
     def _sync_dir(self) -> None:

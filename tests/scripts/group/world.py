@@ -174,6 +174,7 @@ class World:
             assert group.leader_id in group.members, f"{name}: leader {group.leader_id} is no member"
         assert group.generation >= self._generations.get(name, 0), f"{name}: generation fell"
         self._generations[name] = group.generation
+        assert group.commits_in_flight >= 0, f"{name}: {group.commits_in_flight} commits in flight"
         statics = {m.instance_id: m.member_id for m in group.members.values() if m.instance_id is not None}
         assert group.static_members == statics, f"{name}: {group.static_members} for {statics}"
         joins = sum(member.join_token is not None for member in group.members.values())

@@ -1,7 +1,6 @@
 """Plays the stories in `*.txt` beside this file and compares what is printed, line by line.
-
-A line that begins with `> ` is a command; what follows it is its output. `REWRITE=1 pytest tests/scripts/raft` writes
-the output anew, for review as prose. Commands:
+ A line that begins with `> ` is a command; what follows it is its output. `REWRITE=1 pytest
+tests/scripts/raft` writes the output anew, for review as prose. Commands:
     nodes 1 2 3            a fresh group; all disks sync at once, nothing is delivered by itself
     option NAME VALUE      a field of RaftConfig, for the nodes made after it
     campaign 1             the election deadline of node 1 passes

@@ -76,7 +76,7 @@ async def test_the_directory_of_another_node_is_refused(tmp_path: Path) -> None:
 async def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     broker = node(tmp_path / "a")
     await broker.start()
-    with pytest.raises(ConfigError, match="cannot listen on 127.0.0.1"):
+    with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1"):
         await node(tmp_path / "b", listen=broker.addresses[0]).start()
     await broker.stop()
 

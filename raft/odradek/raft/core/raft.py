@@ -409,8 +409,17 @@ class Raft:
             self._replication.on_rejected(message)
 
     def _on_heartbeat(self, message: Heartbeat, now_ms: int) -> None:
-        # Why the minimum: a follower that lost its log may still be taken for one that holds it.
-        self.log.commit_to(min(message.commit, self.log.last_index))
+        log = self.log
+        if message.commit > log.last_index:
+            # The leader takes this node for one that holds what it lost, and would send nothing by itself.
+            # That is also how a node finds out whose disk was emptied behind its back.
+            self._damaged = True
+            hint = (log.last_index, log.last_term)
+            self._reply(
+                AppendRejected(self.node_id, message.sender, self._term, message.commit, *hint, log_lost=True)
+            )
+            return
+        log.commit_to(message.commit)
         self._maybe_heal()
         self._reply(HeartbeatResponse(self.node_id, message.sender, self._term))
 

@@ -61,7 +61,8 @@ def test_what_is_appended_is_durable_when_confirmed() -> None:
 
 
 def test_late_confirmation_does_not_vouch_for_replaced_entries() -> None:
-    """(1, term 1) is written, replaced by (1, term 2), and comes back; the first confirmation arrives in between."""
+    """(1, term 1) is written, replaced by (1, term 2), and comes back; the first confirmation arrives in
+    between."""
     log = LogView(0, 0, [])
     log.merge(0, entries(1))
     log.take_unwritten(1)

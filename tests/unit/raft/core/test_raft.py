@@ -394,10 +394,21 @@ def test_a_damaged_node_neither_votes_nor_campaigns_until_refilled() -> None:
     raft.step(AppendRequest(2, 1, 3, 4, 1, 2, ()), 0)
     assert now(take(raft)) == [AppendRejected(1, 2, 3, 4, 0, 0, True)]
     raft.step(Heartbeat(2, 1, 3, 4), 0)
+    assert now(take(raft)) == [AppendRejected(1, 2, 3, 4, 0, 0, True)]
     raft.step(AppendRequest(2, 1, 3, 0, 0, 2, tuple(entries(1, 1, 3))), 0)
     assert raft.hard_state.damaged
     raft.step(Heartbeat(2, 1, 3, 3), 0)
     assert raft.hard_state == HardState(3, 2, 3, False)
+
+
+def test_a_disk_that_was_emptied_shows_at_the_first_heartbeat() -> None:
+    raft = node([], term=3)
+    raft.step(Heartbeat(2, 1, 3, 7), 0)
+    readies = take(raft)
+    assert now(readies) == [AppendRejected(1, 2, 3, 7, 0, 0, True)]
+    assert readies[0].hard_state == HardState(3, NO_NODE, 0, True)
+    raft.step(VoteRequest(3, 1, 4, 9, 9), 5000)
+    assert after(take(raft, 5000)) == [VoteResponse(1, 3, 4, False)]
 
 
 def test_messages_for_others_and_from_strangers_are_ignored() -> None:
