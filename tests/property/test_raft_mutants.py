@@ -11,7 +11,7 @@ from odradek.raft.core import quorum, raft, replication, snapshot_transfer
 from odradek.raft.core.log_view import LogView
 from odradek.raft.core.messages import AppendAccepted, AppendRejected, AppendRequest, SnapshotChunk
 from odradek.raft.core.ready import Ready
-from odradek.raft.core.types import NO_NODE, Entry
+from odradek.raft.core.types import NO_NODE, Entry, HardState
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -99,6 +99,22 @@ def second_vote_in_a_term(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(raft, "may_vote", lambda state, leader, candidate: leader == NO_NODE)
 
 
+def damaged_node_votes(patch: pytest.MonkeyPatch) -> None:
+    original = Disk.__init__
+
+    def unaware(self: Disk, *arguments: HardState) -> None:
+        original(self)
+
+    patch.setattr(Disk, "__init__", unaware)
+
+
+def damaged_node_heals_at_the_first_append(patch: pytest.MonkeyPatch) -> None:
+    def hasty(self: raft.Raft) -> None:
+        self._damaged = False
+
+    patch.setattr(raft.Raft, "_maybe_heal", hasty)
+
+
 @pytest.mark.parametrize(
     ("plant", "seeds"),
     [
@@ -112,6 +128,8 @@ def second_vote_in_a_term(patch: pytest.MonkeyPatch) -> None:
         (vote_for_a_shorter_log, 20),
         (chunks_of_different_snapshots_mixed, 100),
         (second_vote_in_a_term, 20),
+        (damaged_node_votes, 40),
+        (damaged_node_heals_at_the_first_append, 40),
     ],
 )
 def test_a_planted_fault_is_found(plant: Plant, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:

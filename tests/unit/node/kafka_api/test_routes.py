@@ -8,7 +8,7 @@ from kafka.protocol.broker_version_data import BROKER_API_VERSIONS
 from odradek.node.kafka_api.routes import Services, build_registry
 from odradek.proto.kafka.api import ApiKey, request_class
 
-SERVED = [  # fmt: skip
+SERVED = [
     "PRODUCE",
     "FETCH",
     "LIST_OFFSETS",
