@@ -19,6 +19,7 @@ from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import iter_headers, iter_records, stamp
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
+from odradek.storage.timestamps import TimestampOffset
 
 CONFIG = LogConfig(
     segment_bytes=1000, index_interval_bytes=120, retention_ms=10_000, file_delete_delay_ms=1000
@@ -36,6 +37,11 @@ class Kept:
     timestamp: int
     epoch: int
     producer: tuple[int, int] | None  # (id, first sequence)
+
+
+def _place(found: TimestampOffset | ErrorCode | None) -> tuple[int, int] | None:
+    assert not isinstance(found, ErrorCode)
+    return None if found is None else (found.timestamp, found.offset)
 
 
 class LogMachine(RuleBasedStateMachine):
@@ -132,11 +138,11 @@ class LogMachine(RuleBasedStateMachine):
             if record.offset >= self.start
         ]
         expected = next(((r.timestamp, r.offset) for r in records if r.timestamp >= timestamp), None)
-        assert (found[:2] if found else found) == expected
+        assert _place(found) == expected
         newest = self.log.max_timestamp_offset()
         best = max((r.timestamp for r in records), default=None)
         first = next(((r.timestamp, r.offset) for r in records if r.timestamp == best), None)
-        assert (newest[:2] if newest else newest) == first
+        assert _place(newest) == first
 
     # what the cluster does
 
