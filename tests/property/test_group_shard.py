@@ -211,6 +211,7 @@ class Shard(RuleBasedStateMachine):
     @rule()
     def release(self) -> None:
         self.world.release()
+        self.world.check_replay()
 
     @precondition(lambda self: self.world.hold and not self.world.would_start_over())
     @rule()
@@ -230,6 +231,7 @@ class Shard(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.world.release()
+        self.world.check_replay()
         # Barriers, sessions and first joins all end by themselves: after that nobody may be left waiting.
         self.world.advance(400_000)
         self._learn()

@@ -39,6 +39,7 @@ class World:
         self.config = config or GroupConfig(initial_rebalance_delay_ms=0)
         self.now_ms = 0
         self.hold = False
+        self.refused = False
         self.log: list[bytes] = []
         self.answers: list[Answer] = []
         self.due: dict[Token, str] = {}
@@ -103,6 +104,7 @@ class World:
 
     def refuse(self, error: ErrorCode) -> None:
         """The log takes none of the entries proposed."""
+        self.refused = True
         while self._proposed:
             _, result = self._proposed.popleft()
             follow_up = self.shard.on_refused(result, error, self.now())
@@ -208,3 +210,5 @@ class World:
                 live = group_record(group)
                 live.state_timestamp_ms = stored.metadata.state_timestamp_ms
                 assert live == stored.metadata
+            elif group.is_in(GroupState.EMPTY) and stored is not None and stored.metadata is not None:
+                assert self.refused or not stored.metadata.members, f"{group_id}: the dead would come back"
