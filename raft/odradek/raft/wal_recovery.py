@@ -39,6 +39,7 @@ class GroupRecord:
     # it.
     expected_last: int = 0
     hard_state_lost: bool = False
+    commit: int = 0
 
     @property
     def last_index(self) -> int:
@@ -50,16 +51,17 @@ class GroupRecord:
 
     def add(self, record: EntriesRecord) -> None:
         """Append, or replace from `first_index` on; start a new run where the record does not fit."""
-        before = record.first_index - 1
-        if before < self.last_index and before >= self.prev_index:
+        before, last = record.first_index - 1, self.last_index
+        if self.prev_index <= before < last:
             del self.entries[before - self.prev_index :]
-        if before != self.last_index or record.prev_term != self.last_term:
+            last = before
+        if before != last or record.prev_term != self.last_term:
             self.entries = []
             self.prev_index, self.prev_term = before, record.prev_term
         self.entries += record.entries
-        self.expected_last = self.last_index
-        if record.commit > self.hard_state.commit:
-            self.hard_state = self.hard_state._replace(commit=record.commit)
+        self.expected_last = before + len(record.entries)
+        # Merged into the hard state at the end: this runs once per write of the whole log.
+        self.commit = max(self.commit, record.commit)
 
     def is_damaged(self, snapshot_index: int) -> bool:
         """Something that was acknowledged is missing, given a snapshot that covers up to `snapshot_index`."""
@@ -185,6 +187,8 @@ def recover(node_id: int, files: Sequence[tuple[int, bytes]]) -> Recovery:
         recovery.segments.append(segment)
         scan.add_file(segment, data)
     scan.finish()
+    for group in recovery.groups.values():
+        group.hard_state = group.hard_state._replace(commit=group.commit)
     recovery.segments = [segment for segment in recovery.segments if segment.size]
     return recovery
 
@@ -206,6 +210,7 @@ def _apply(recovery: Recovery, segment: Segment, frame: Frame, node_id: int) -> 
     elif frame.kind == HARD_STATE:
         record = decode_hard_state(payload)
         group.hard_state = record.state
+        group.commit = max(group.commit, record.state.commit)
         group.hard_state_lost = False
         group.expected_last = record.last_index
 
