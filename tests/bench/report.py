@@ -33,14 +33,26 @@ METRICS: dict[str, Metric] = {
     "consume_1k": Metric("Consume 1 KiB", "records/s", True, "ahead"),
     "produce_1k_cpu": Metric("Broker CPU, produce 1 KiB", "s/GB", aim="no more"),
     "consume_1k_cpu": Metric("Broker CPU, consume 1 KiB", "s/GB", aim="no more"),
-    "requests_20": Metric("One-record requests, 20 connections", "requests/s", True, "ahead"),
+    "requests_20": Metric("One-record requests, 20 connections, 6 partitions", "requests/s", True, "ahead"),
     "requests_20_p50": Metric("Their latency, p50", "ms"),
     "requests_20_p99": Metric("Their latency, p99", "ms"),
     "requests_20_p999": Metric("Their latency, p99.9", "ms"),
-    "requests_50": Metric("One-record requests, 50 connections", "requests/s", True, "ahead"),
+    "requests_50": Metric("One-record requests, 50 connections, 6 partitions", "requests/s", True, "ahead"),
     "requests_50_p50": Metric("Their latency, p50", "ms"),
     "requests_50_p99": Metric("Their latency, p99", "ms"),
     "requests_50_p999": Metric("Their latency, p99.9", "ms"),
+    "requests_single_20": Metric(
+        "One-record requests, 20 connections, 1 partition", "requests/s", True, "ahead"
+    ),
+    "requests_single_20_p50": Metric("Their latency, p50", "ms"),
+    "requests_single_20_p99": Metric("Their latency, p99", "ms"),
+    "requests_single_20_p999": Metric("Their latency, p99.9", "ms"),
+    "requests_single_50": Metric(
+        "One-record requests, 50 connections, 1 partition", "requests/s", True, "ahead"
+    ),
+    "requests_single_50_p50": Metric("Their latency, p50", "ms"),
+    "requests_single_50_p99": Metric("Their latency, p99", "ms"),
+    "requests_single_50_p999": Metric("Their latency, p99.9", "ms"),
     "e2e_1000_mean": Metric("End to end at 1,000 records/s, mean", "ms", aim="< 1"),
     "e2e_1000_p50": Metric("End to end at 1,000 records/s, p50", "ms"),
     "e2e_1000_p99": Metric("End to end at 1,000 records/s, p99", "ms", aim="< 3"),

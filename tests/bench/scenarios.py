@@ -103,16 +103,17 @@ def bulk(size: int, records: int, label: str) -> Callable[[Server, Tools], Value
 
 
 def small_requests(server: Server, tools: Tools) -> Values:
-    """Produce requests of one record of 100 B over 20 and 50 connections."""
+    """Produce requests of one record of 100 B over 20 and 50 connections, to 6 partitions and to one."""
     server.start()
-    create(server, {TOPIC: PARTITIONS})
+    create(server, {TOPIC: PARTITIONS, "single": 1})
     values: Values = {}
-    for connections in (20, 50):
-        found = tools.requests(server, TOPIC, PARTITIONS, connections)
-        values[f"requests_{connections}"] = found["requests_per_s"]
-        values[f"requests_{connections}_p50"] = found["p50"]
-        values[f"requests_{connections}_p99"] = found["p99"]
-        values[f"requests_{connections}_p999"] = found["p99.9"]
+    for topic, partitions, label in ((TOPIC, PARTITIONS, "requests"), ("single", 1, "requests_single")):
+        for connections in (20, 50):
+            found = tools.requests(server, topic, partitions, connections)
+            values[f"{label}_{connections}"] = found["requests_per_s"]
+            values[f"{label}_{connections}_p50"] = found["p50"]
+            values[f"{label}_{connections}_p99"] = found["p99"]
+            values[f"{label}_{connections}_p999"] = found["p99.9"]
     return values
 
 

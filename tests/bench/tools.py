@@ -79,8 +79,8 @@ class Tools:
             "topic": topic,
             "partitions": partitions,
             "connections": connections,
-            "warmup": 4,
-            "seconds": 6,
+            "warmup": 3,
+            "seconds": 5,
         }
         result = self._generate("requests", server, options)
         return {"requests_per_s": float(result["requests_per_s"]), **result["latency_ms"]}
