@@ -33,6 +33,7 @@ from odradek.storage.disk import DiskError, DiskLockedError
 from odradek.storage.log_dir import LogDir
 from odradek.storage.log_dirs import LogDirs
 from odradek.storage.os_disk import OsDisk
+from odradek.storage.ring_flusher import ring_or_thread
 
 METADATA_GROUP = 0
 RAFT_DIRECTORY = "raft"
@@ -55,7 +56,9 @@ class Broker:
             self._disk,
             config.log_dirs,
             self._loop.call_soon_threadsafe,
+            flusher=ring_or_thread(self._loop),
             on_log_dir_failure=self._on_log_dir_failure,
+            on_deadline=lambda due_ms: self._maintenance.announce(due_ms),
             retention_check_interval_ms=config.log_retention_check_interval_ms,
             producer_expiration_ms=config.producer_id_expiration_ms,
         )

@@ -63,6 +63,12 @@ class LogFlusher(Protocol):
         """Sync what was submitted, report it through the post, and stop. From the loop thread."""
 
 
+class FlusherFactory(Protocol):
+    """Makes the flusher of one directory; `ThreadFlusher` and `SteppedFlusher` are such."""
+
+    def __call__(self, name: str, post: Post, on_failure: OnFailure) -> LogFlusher: ...
+
+
 class NameSync:
     """Syncable of a directory's names or of a file that is not open; one that is gone needs no sync."""
 
@@ -87,7 +93,7 @@ class NameSync:
 _Entry = tuple[FlushedLog, int, int, Syncable]
 
 
-class _Round:
+class Round:
     """Everything that one round makes durable."""
 
     __slots__ = ("logs", "targets")
@@ -107,7 +113,7 @@ class _Round:
             log.on_flushed(end_offset, generation)
 
 
-def _sync_each(targets: Iterable[Syncable]) -> None:
+def sync_each(targets: Iterable[Syncable]) -> None:
     for target in targets:
         target.sync()
 
@@ -152,7 +158,7 @@ class ThreadFlusher:
         queue = self._queue
         stopping = False
         while not stopping:
-            round_ = _Round()
+            round_ = Round()
             entry = queue.get()
             while True:
                 if entry is None:
@@ -177,15 +183,15 @@ class ThreadFlusher:
     def _sync(self, targets: list[Syncable]) -> None:
         count = len(targets)
         if count < PARALLEL_FROM:
-            _sync_each(targets)
+            sync_each(targets)
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(MAX_SYNC_THREADS, thread_name_prefix=f"sync {self._name}")
         parts = min(MAX_SYNC_THREADS, count - 1)
-        running = [self._pool.submit(_sync_each, targets[part::parts]) for part in range(1, parts)]
+        running = [self._pool.submit(sync_each, targets[part::parts]) for part in range(1, parts)]
         failure: DiskError | None = None
         try:
-            _sync_each(targets[0::parts])
+            sync_each(targets[0::parts])
         except DiskError as error:
             failure = error
         for part in running:  # all of them end before the next round begins
@@ -212,7 +218,7 @@ class SteppedFlusher:
         self._name = name
         self._post = post
         self._on_failure = on_failure
-        self._round = _Round()
+        self._round = Round()
         self.failed = False
         self._scheduled = False
         self.rounds = 0
@@ -227,11 +233,11 @@ class SteppedFlusher:
     def step(self) -> None:
         """One round: sync and report what was submitted so far."""
         self._scheduled = False
-        round_, self._round = self._round, _Round()
+        round_, self._round = self._round, Round()
         if self.failed or not round_.targets:
             return
         try:
-            _sync_each(round_.targets)
+            sync_each(round_.targets)
         except DiskError as error:
             self.failed = True
             self._on_failure(error)

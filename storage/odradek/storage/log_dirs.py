@@ -20,10 +20,10 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from odradek.storage.disk import Disk, DiskError, DiskFullError, DiskLockedError
-from odradek.storage.flusher import LogFlusher, OnFailure, Post, ThreadFlusher
+from odradek.storage.flusher import FlusherFactory, Post, ThreadFlusher
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dir import DELETE_SUFFIX, LogDir
@@ -36,12 +36,6 @@ _VISIT_INTERVAL_MS: Final = 1000
 _VISITS_PER_CYCLE: Final = 300
 """All logs that are not loaded are visited in about this many intervals."""
 _MIN_VISITS: Final = 4
-
-
-class FlusherFactory(Protocol):
-    """Makes the flusher of one directory; `ThreadFlusher` and `SteppedFlusher` are such."""
-
-    def __call__(self, name: str, post: Post, on_failure: OnFailure) -> LogFlusher: ...
 
 
 class DescribedDir(NamedTuple):
@@ -65,13 +59,17 @@ class LogDirs:
         *,
         flusher: FlusherFactory = ThreadFlusher,
         on_log_dir_failure: Callable[[LogDir, DiskError], None] | None = None,
+        on_deadline: Callable[[int], None] | None = None,
         retention_check_interval_ms: int = 300_000,
         producer_expiration_ms: int = 86_400_000,
     ) -> None:
-        """`post` runs a callable on the loop thread soon; `on_log_dir_failure` is called once a directory."""
+        """`post` runs a callable on the loop thread soon; `on_log_dir_failure` is called once a directory;
+        `on_deadline` hears of every deadline (ms) earlier than all before it.
+        """
         assert paths, "a node without a log directory"
         self._disk = disk
         self._on_log_dir_failure = on_log_dir_failure
+        self._on_deadline = on_deadline
         self._logs: dict[tuple[str, int], PartitionLog] = {}
         self._due: list[tuple[int, int, PartitionLog]] = []
         self._order = itertools.count()
@@ -212,6 +210,8 @@ class LogDirs:
     # maintenance
 
     def _schedule(self, entry: PartitionLog, due_ms: int) -> None:
+        if self._on_deadline is not None and (not self._due or due_ms < self._due[0][0]):
+            self._on_deadline(due_ms)
         heapq.heappush(self._due, (due_ms, next(self._order), entry))
 
     def next_deadline_ms(self) -> int:

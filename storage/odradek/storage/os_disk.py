@@ -155,28 +155,42 @@ class OsFile:
 
     def sync(self) -> None:
         """See `File.sync`. Any thread."""
-        disk = self._disk
-        with disk.lock_descriptors:
-            fd = self._fd
-            self._pins += 1
-            self._dirty = False
-        own = fd < 0
+        fd = self.hold()
         try:
-            if own:
-                fd = os.open(self.path, os.O_RDWR)
-            _sync_descriptor(fd)
-        except FileNotFoundError as error:
-            if not self.closed:
-                raise DiskSyncError(self.path, str(error)) from error
+            if fd >= 0:
+                _sync_descriptor(fd)
         except OSError as error:
             raise DiskSyncError(self.path, error.strerror or str(error)) from error
         finally:
-            if own and fd >= 0:
+            self.let_go(fd)
+
+    def hold(self) -> int:
+        """A descriptor to sync, which stays open until `let_go`; -1 for a file that is closed and gone."""
+        with self._disk.lock_descriptors:
+            fd = self._fd
+            self._pins += 1
+            self._dirty = False
+        if fd >= 0:
+            return fd
+        try:
+            return os.open(self.path, os.O_RDWR)
+        except FileNotFoundError as error:
+            if self.closed:
+                return -1
+            self.let_go(-1)
+            raise DiskSyncError(self.path, str(error)) from error
+        except OSError as error:
+            self.let_go(-1)
+            raise DiskSyncError(self.path, error.strerror or str(error)) from error
+
+    def let_go(self, fd: int) -> None:
+        """The descriptor of a `hold` is not needed any more."""
+        with self._disk.lock_descriptors:
+            if fd >= 0 and fd != self._fd:
                 os.close(fd)
-            with disk.lock_descriptors:
-                self._pins -= 1
-                if self._close_asked and not self._pins:
-                    self._close_descriptor()
+            self._pins -= 1
+            if self._close_asked and not self._pins:
+                self._close_descriptor()
 
     def close(self) -> None:
         """See `File.close`."""
