@@ -105,7 +105,9 @@ class TestBrokers:
         for name in ("2", "x"):
             described = node.configs.describe(kind, name)
             assert (described.error, described.configs) == (ErrorCode.INVALID_REQUEST, [])
-            assert (await set_config(node, kind, name, "a", "b")).error is ErrorCode.INVALID_REQUEST
+            outcome = await set_config(node, kind, name, "log.retention.ms", "5")
+            assert outcome.error is ErrorCode.INVALID_REQUEST
+            assert "this is broker 1" in (outcome.message or "")
 
 
 async def test_loggers_are_described_and_not_changed() -> None:

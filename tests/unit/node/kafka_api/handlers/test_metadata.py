@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.unit.node.controller.metadata_node import CONTEXT, MetadataNode, over_the_wire
 
-from odradek.node.controller.topics import NewTopic
+from odradek.node.controller.topics import MorePartitions, NewTopic
 from odradek.node.kafka_api.handlers.metadata import MetadataHandlers
 from odradek.proto.kafka.codec import decode_exactly, encode_to_bytes
 from odradek.proto.kafka.errors import ErrorCode
@@ -144,6 +144,12 @@ async def test_remembered_answers_follow_the_topic() -> None:
         return serving.metadata(CONTEXT, request, 12).topics[0].partitions
 
     assert partitions() is partitions()
+    await node.controller.create_partitions([MorePartitions("t", 2)])
+    assert len(partitions()) == 2
+    await node.join(node.broker(1, fenced=True))
+    assert [one.leader_id for one in partitions()] == [-1, -1]
+    await node.join(node.broker(1))
+    assert [one.leader_id for one in partitions()] == [1, 1]
     await node.controller.delete_topics(["t"], [])
     await node.create(NewTopic("t", 3, 1))
     assert len(partitions()) == 3
