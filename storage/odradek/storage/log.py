@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from odradek.proto.kafka.errors import ErrorCode
@@ -182,6 +183,7 @@ class PartitionLog:
         self._producers = StoredProducers(found.producers, found.snapshot_offset)
         self._start = found.log_start_offset
         self._local = local
+        self._retention_checked_ms = now_ms
         self._schedule_retention(now_ms)
         return local
 
@@ -493,18 +495,22 @@ class PartitionLog:
         """Delete what is no longer wanted; when to look again. Raises DiskError."""
         interval = self.home.retention_check_interval_ms
         next_check_ms = self._retention_checked_ms + interval
-        if now_ms < next_check_ms and self._start <= local.segments[0].base_offset:
+        config = self.config
+        if now_ms >= next_check_ms:
+            self._retention_checked_ms = now_ms
+        elif self._start <= local.segments[0].base_offset:
             return next_check_ms
-        self._retention_checked_ms = now_ms
+        else:  # records were deleted by offset: only what lies below goes now, age and size have their own time
+            config = replace(config, retention_ms=-1, retention_bytes=-1)
         end = local.end_offset
         limit = end if self.high_watermark < 0 else min(self.high_watermark, end)
-        start, next_check_ms = drop_old_segments(
-            local, self._producers, self.config, self._start, limit, now_ms
-        )
+        start, again_ms = drop_old_segments(local, self._producers, config, self._start, limit, now_ms)
         if start > self._start:
             log.info("%s: records below offset %d are deleted", self.path, start)
             self._set_start(local, start)
-        return max(next_check_ms, now_ms + interval) if end > self._start else NEVER
+        if end <= self._start:
+            return NEVER
+        return next_check_ms if config is not self.config else max(again_ms, now_ms + interval)
 
     def visit(self, now_ms: int) -> None:
         """Load a log that nobody uses if its files are so old or so large that retention may want some."""
