@@ -1,0 +1,8 @@
+"""Lets these tests import what is shared beside them: `from tests.unit.raft import raft_cluster`."""
+
+import sys
+from pathlib import Path
+
+_ROOT = str(Path(__file__).resolve().parents[3])
+if _ROOT not in sys.path:
+    sys.path.insert(0, _ROOT)
