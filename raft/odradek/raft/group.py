@@ -146,7 +146,11 @@ class RaftGroup:
             return
         if log.applied <= (snapshot.index if snapshot is not None else 0):
             return
-        data = self._machine.snapshot()
+        try:
+            data = self._machine.snapshot()
+        except Exception as error:
+            self._break(error, log.applied)
+            return
         term = log.term_at(log.applied)
         assert term is not None, (log.applied, log.base_index)
         meta = SnapshotMeta(log.applied, term, len(data))
@@ -184,23 +188,19 @@ class RaftGroup:
         if self._failure is not None:
             return
         self._tell_loss()
-        while not self._installing and (ready := self.raft.ready()) is not None:
+        while self._failure is None and not self._installing and (ready := self.raft.ready()) is not None:
             if ready.snapshot is not None:
                 self._install(ready)
             else:
                 self._perform(ready)
-            if self._failure is not None:
-                return
-        self._tell_gain()
+        if self._failure is None:
+            self._tell_gain()
         if self._log_bytes > max(self._services.snapshot_log_bytes, self._snapshot_bytes):
             self.take_snapshot()
 
-    def restore(self, data: bytes, index: int) -> None:
-        """Give the machine the state of a stored snapshot. Raises ApplyError."""
-        try:
-            self._machine.restore(data)
-        except Exception as error:
-            raise ApplyError(self.group_id, index) from error
+    def restore(self, data: bytes) -> None:
+        """Give the machine the state of a stored snapshot. Raises what the machine raises."""
+        self._machine.restore(data)
         self._log_bytes, self._snapshot_bytes = 0, len(data)
 
     def stop(self, failure: BaseException) -> None:
@@ -251,10 +251,7 @@ class RaftGroup:
                     self._machine.apply(index, entry.data)
                 size += len(entry.data)
         except Exception as error:
-            failure = ApplyError(self.group_id, index)
-            failure.__cause__ = error
-            self.stop(failure)
-            self._services.on_broken(self, failure)
+            self._break(error, index)
             return
         self._log_bytes += size + _ENTRY_OVERHEAD_BYTES * len(entries)
         waiting, last = self._waiting, first_index + len(entries) - 1
@@ -271,14 +268,28 @@ class RaftGroup:
         for _, future in waiting:
             if not future.done():
                 future.set_exception(NotLeaderError(self.leader_id))
-        self._machine.on_leadership(False, self.raft.term)
+        self._tell_machine(False)
 
     def _tell_gain(self) -> None:
         start = self.raft.term_start_index
         if self._leading_term is None and start is not None and self.raft.log.applied >= start:
             self._leading_term = self.raft.term
-            self._machine.on_leadership(True, self.raft.term)
+            self._tell_machine(True)
             self._wake_leader_waiters()
+
+    def _tell_machine(self, is_leader: bool) -> None:
+        try:
+            self._machine.on_leadership(is_leader, self.raft.term)
+        except Exception as error:
+            self._break(error, self.raft.log.applied)
+
+    def _break(self, error: Exception, index: int) -> None:
+        """The machine raised: this group ends here, and with it this entry on every node; the others go
+        on."""
+        failure = ApplyError(self.group_id, index)
+        failure.__cause__ = error
+        self.stop(failure)
+        self._services.on_broken(self, failure)
 
     def _wake_leader_waiters(self) -> None:
         waiters, self._leader_waiters = self._leader_waiters, []
@@ -327,10 +338,9 @@ class RaftGroup:
             return
         self._installing = False
         try:
-            self.restore(snapshot.data, snapshot.index)
-        except ApplyError as failure:
-            self.stop(failure)
-            self._services.on_broken(self, failure)
+            self.restore(snapshot.data)
+        except Exception as error:
+            self._break(error, snapshot.index)
             return
         self._services.wal.note_reset(self.group_id, snapshot.index)
         self._services.wal.note_snapshot(self.group_id, snapshot.index)

@@ -157,7 +157,10 @@ class RaftHost:
         )
         group = RaftGroup(group_id, raft, machine, services)
         if snapshot is not None:
-            group.restore(data, snapshot.index)
+            try:
+                group.restore(data)
+            except Exception as error:
+                raise ApplyError(group_id, snapshot.index) from error
             services.wal.note_snapshot(group_id, snapshot.index)
         if log.last_index != record.last_index:
             services.wal.note_reset(group_id, log.last_index)
@@ -172,7 +175,7 @@ class RaftHost:
         """Take a message of another node; one for a group that is not open here is lost."""
         group = self._groups.get(group_id)
         if group is not None:
-            group.receive(message)
+            self._guard(lambda: group.receive(message))
 
     async def stop(self) -> None:
         """Make everything durable and end. Open proposals fail with RaftStoppedError. Raises DiskError."""
@@ -201,34 +204,35 @@ class RaftHost:
     def _turn(self) -> None:
         """Let every woken group do its work, then write what all of them want written."""
         self._turn_scheduled = False
+        self._guard(self._process)
+
+    def _process(self) -> None:
         services = self._services
-        if services is None or self.failure is not None:
-            return
+        assert services is not None
         woken, self._woken = self._woken, {}
-        try:
-            for group in woken.values():
-                group.process()
-                self._schedule(group)
-            services.wal.flush()
-            for group_id in services.wal.groups_to_snapshot(self.settings.segments_max):
-                if group_id in self._groups:
-                    self._groups[group_id].take_snapshot()
-        except DiskError as error:
-            self._fail(error)
+        for group in woken.values():
+            group.process()
+            self._schedule(group)
+        services.wal.flush()
+        for group_id in services.wal.groups_to_snapshot(self.settings.segments_max):
+            if group_id in self._groups:
+                self._groups[group_id].take_snapshot()
 
     def _post(self, call: Callable[..., object], callback: Callable[[], None]) -> None:
         try:
-            call(self._complete, callback)
+            call(self._guard, callback)
         except RuntimeError:
             # Why ignored: the loop was closed without `stop`; nobody is left who could be told.
             logger.debug("%s: the event loop is closed", self._path)
 
-    def _complete(self, callback: Callable[[], None]) -> None:
+    def _guard(self, callback: Callable[[], None]) -> None:
+        """The boundary of all work on the loop: whatever escapes ends the host, a failing disk and a broken
+        invariant alike."""
         if self._services is None or self.failure is not None:
             return
         try:
             callback()
-        except DiskError as error:
+        except Exception as error:
             self._fail(error)
 
     # -- deadlines
@@ -252,7 +256,9 @@ class RaftHost:
         assert self._now_ms is not None
         self._timer_ms = deadline
         # One more, because a clock that is rounded down would wake up just before the deadline.
-        self._timer = self._loop.call_later(max(deadline - self._now_ms(), 0) / 1000 + 0.001, self._on_timer)
+        self._timer = self._loop.call_later(
+            max(deadline - self._now_ms(), 0) / 1000 + 0.001, self._guard, self._on_timer
+        )
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -269,12 +275,14 @@ class RaftHost:
 
     # -- failures
 
-    def _fail(self, error: DiskError) -> None:
-        """The disk failed: stop everything, once. What was not confirmed stays unconfirmed."""
+    def _fail(self, error: Exception) -> None:
+        """The disk failed, or an invariant: stop everything, once. What was not confirmed stays
+        unconfirmed."""
         if self.failure is not None or self._services is None:
             return
         self.failure = error
-        logger.error("%s: consensus stops: %s", self._path, error)
+        bug = None if isinstance(error, DiskError) else error
+        logger.error("%s: consensus stops: %s", self._path, error, exc_info=bug)
         self._services.wal.halt()
         for group in self._groups.values():
             group.stop(error)

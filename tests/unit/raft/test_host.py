@@ -1,6 +1,7 @@
 """A host with its groups: start and stop, shared writes, snapshots, and disks that fail."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.unit.raft.raft_cluster import (
     run,
 )
 
+from odradek.raft.core.messages import AppendRequest
+from odradek.raft.core.types import NORMAL, Entry
 from odradek.raft.host import RaftHost
 from odradek.raft.ports import (
     NotLeaderError,
@@ -145,6 +148,22 @@ class TestFailures:
             calls = disk.calls
             await asyncio.sleep(10)
             assert disk.calls == calls
+            await host.stop()
+
+        run(main())
+
+    def test_a_broken_invariant_ends_the_host(self) -> None:
+        async def main() -> None:
+            failures = list[Exception]()
+            host = host_on(new_disk(), on_failure=failures.append)
+            await host.start()
+            group = host.open_group(0, [1, 2, 3], Journal())
+            leads = AppendRequest(2, 1, 5, 0, 0, 1, (Entry(5, NORMAL, b"a"),))
+            host.receive(0, leads)
+            host.receive(0, replace(leads, sender=3))
+            assert len(failures) == 1 and isinstance(failures[0], AssertionError)
+            with pytest.raises(RaftStoppedError):
+                await group.propose(b"x")
             await host.stop()
 
         run(main())
