@@ -79,6 +79,14 @@ class NameSync:
         self._is_directory = is_directory
         self.path = path
 
+    # Equal by path, so that a round in which many logs are made syncs their common directory once.
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NameSync) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
     def sync(self) -> None:
         """See `Syncable.sync`."""
         try:

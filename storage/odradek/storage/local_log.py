@@ -85,7 +85,7 @@ class LocalLog:
             return
         self.create_directory()
         active.create_files()
-        self._sync_names()
+        self.sync_names()
 
     def create_directory(self) -> None:
         """Make the directory of a log that has none."""
@@ -93,21 +93,24 @@ class LocalLog:
             return
         disk = self.home.disk
         disk.makedirs(self.path)
+        # Not synced: where a power cut took it, the log is known by its name, as before KIP-516.
         metadata = f"{self.path}/{PARTITION_METADATA}"
         replace_file(disk, metadata, encode_partition_metadata(self.topic_id), sync=False)
-        self._unsynced += [NameSync(disk, metadata), NameSync(disk, self.home.path, is_directory=True)]
+        self._unsynced.append(NameSync(disk, self.home.path, is_directory=True))
         self.home.names.add(self.path.rpartition("/")[2])
         self.has_directory = True
 
-    def write_file(self, name: str, data: bytes) -> None:
-        """Replace a small file; durable before the next offset counts as flushed."""
+    def write_file(self, name: str, data: bytes, *, durable: bool = True) -> None:
+        """Replace a small file; durable before the next offset counts as flushed, unless it can be rebuilt."""
         self.create_directory()
         path = f"{self.path}/{name}"
         replace_file(self.home.disk, path, data, sync=False)
-        self._unsynced.append(NameSync(self.home.disk, path))
-        self._sync_names()
+        if durable:
+            self._unsynced.append(NameSync(self.home.disk, path))
+            self.sync_names()
 
-    def _sync_names(self) -> None:
+    def sync_names(self) -> None:
+        """The names of the log's files are durable before the next offset counts as flushed."""
         self._unsynced.append(NameSync(self.home.disk, self.path, is_directory=True))
 
     def finish_active(self) -> None:
@@ -192,7 +195,7 @@ class LocalLog:
             for suffix in SEGMENT_FILES:
                 self.home.disk.remove(f"{segment.path}{suffix}")
         if segments and self.has_directory:
-            self._sync_names()
+            self.sync_names()
 
     def drop_oldest(self, count: int, due_ms: int) -> None:
         """Take the oldest segments out of the log; their files are removed at `due_ms`."""
@@ -203,13 +206,13 @@ class LocalLog:
                 if disk.exists(path):
                     disk.rename(path, f"{path}.deleted")
                     self.home.remove_later(due_ms, f"{path}.deleted")
-        self._sync_names()
+        self.sync_names()
 
     def remove_snapshots(self, offsets: Iterable[int]) -> None:
         """Remove producer snapshots by their offsets."""
         for offset in offsets:
             self.home.disk.remove(f"{self.path}/{segment_name(offset)}.snapshot")
-            self._sync_names()
+            self.sync_names()
 
     def snapshots(self) -> list[int]:
         """Offsets of the producer snapshots on disk, ascending."""

@@ -174,8 +174,10 @@ class PartitionLog:
         try:
             found = load_log(home, self.name, self.topic_id, self.config.index_interval_bytes, now_ms)
             local = LocalLog(home, found.segments, self.topic_id, found.is_new, self._on_flush)
+            if not found.names_are_synced:
+                local.sync_names()
             if not found.epochs_are_saved:
-                local.write_file(LEADER_EPOCHS, found.epochs.encode())
+                local.write_file(LEADER_EPOCHS, found.epochs.encode(), durable=False)
         except DiskError as error:
             self._on_error(error)
             return None
@@ -326,7 +328,7 @@ class PartitionLog:
     def _assign_epoch(self, local: LocalLog, epoch: int, offset: int) -> None:
         if self._epochs.assign(epoch, offset):
             try:
-                local.write_file(LEADER_EPOCHS, self._epochs.encode())
+                local.write_file(LEADER_EPOCHS, self._epochs.encode(), durable=False)
             except DiskError:
                 self._epochs.truncate_from_end(offset)
                 raise
@@ -424,7 +426,7 @@ class PartitionLog:
             if self._start > end:
                 self._set_start(local, end)
             if self._epochs.truncate_from_end(end) and local.has_directory:
-                local.write_file(LEADER_EPOCHS, self._epochs.encode())
+                local.write_file(LEADER_EPOCHS, self._epochs.encode(), durable=False)
             self._producers.on_truncated(local, self._start, fully=fully)
             self.home.on_truncated(self.name, end)
             local.submit()
@@ -455,7 +457,7 @@ class PartitionLog:
         self._producers.state.advance_log_start_offset(offset)
         self.home.on_log_start_offset(self.name, offset)
         if self._epochs.truncate_from_start(offset) and local.has_directory:
-            local.write_file(LEADER_EPOCHS, self._epochs.encode())
+            local.write_file(LEADER_EPOCHS, self._epochs.encode(), durable=False)
 
     # maintenance
 

@@ -60,6 +60,8 @@ class LoadedLog(NamedTuple):
     """Offset of the newest producer snapshot, -1 for none."""
     is_new: bool
     cut_bytes: int
+    names_are_synced: bool = True
+    """False after a kill: files may be there whose names a power cut would still take."""
 
 
 class _Listing(NamedTuple):
@@ -167,6 +169,7 @@ class _Loader:
             newest,
             False,
             self._cut_bytes,
+            self._clean or self._must_sync_names,
         )
 
     # segments
