@@ -164,6 +164,11 @@ class Broker:
         for index, shard in enumerate(shards):
             services.coordinators.attach(index, shard)
         for group in (metadata, *shards):
+            if group.damaged:
+                raise ConfigError(
+                    f"the Raft log in {self._config.metadata_log_dir} has lost acknowledged entries (group"
+                    f" {group.group_id}): restore the directory from a copy, or start with an empty one"
+                )
             await group.wait_until_leader()
 
     def _registration(self, identity: Identity) -> BrokerImage:

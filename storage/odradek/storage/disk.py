@@ -128,6 +128,12 @@ class Disk(Protocol):
     def sync_file(self, path: str) -> None:
         """Make the content of a file durable that is not open. Raises MissingFileError, DiskSyncError."""
 
+    def sync_volume(self, path: str) -> bool:
+        """Make everything durable that was written to the volume of `path`, also by processes that are gone.
+
+        False where the system cannot do that and say how it went. Raises DiskSyncError.
+        """
+
     def lock(self, path: str) -> Lock:
         """Take the lock file at `path` for this process. Raises DiskLockedError, DiskError."""
 

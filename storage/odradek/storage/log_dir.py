@@ -63,6 +63,8 @@ class LogDir:
         """Logs that were closed cleanly and have not been touched since."""
         self.suspects: set[str] = set()
         """Logs that may be in the page cache alone, until they are loaded."""
+        self.is_synced = False
+        """Whether everything that was here at the start is durable."""
         self.recovery_points: dict[str, int] = {}
         self.log_start_offsets: dict[str, int] = {}
         self.high_watermarks: dict[str, int] = {}
@@ -96,6 +98,9 @@ class LogDir:
         if disk.exists(f"{self.path}/{FAILED_SYNC}"):
             self.suspects = set(self.names)
         disk.sync_dir(self.path)  # for the mark's removal, and for what a killed process has made
+        if self.names and not self.clean_names and not self.suspects:
+            # A killed process leaves what it wrote in the page cache alone: once for all logs, not log by log.
+            self.is_synced = disk.sync_volume(self.path)
 
     def _create(self) -> None:
         """Make the directory, durably, with whatever is missing above it."""

@@ -334,6 +334,17 @@ class MemoryDisk:
         """See `Disk.sync_file`."""
         self.sync_node(path, self._file(path))
 
+    def sync_volume(self, path: str) -> bool:
+        """See `Disk.sync_volume`: all of this disk is one volume."""
+        self.count("sync_volume", path)
+        for name, node in list(self._names.items()):
+            if node is not None:
+                self.sync_node(name, node)
+        for _, change in self._pending:
+            change(self._durable)
+        self._pending = []
+        return True
+
     def lock(self, path: str) -> _MemoryLock:
         """See `Disk.lock`."""
         self.count("lock", path)

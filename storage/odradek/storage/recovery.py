@@ -134,6 +134,7 @@ class _Loader:
         self._interval = interval
         self._clean = name in home.clean_names
         self._is_suspect = name in home.suspects
+        self._is_synced = home.is_synced
         self._recovery_point = home.recovery_points.get(name, 0)
         self._cut_bytes = 0
         self._must_sync_names = False
@@ -169,7 +170,7 @@ class _Loader:
             newest,
             False,
             self._cut_bytes,
-            self._clean or self._must_sync_names,
+            self._clean or self._is_synced or self._must_sync_names,
         )
 
     # segments
@@ -189,8 +190,9 @@ class _Loader:
             if segment.next_offset > self._recovery_point or cut:
                 if self._is_suspect:
                     segment.rewrite(start)
-                segment.open().sync()  # a killed process leaves what it wrote in the page cache alone
-                self._must_sync_names = True
+                if cut or not self._is_synced:
+                    segment.open().sync()  # a killed process leaves what it wrote in the page cache alone
+                    self._must_sync_names = True
             if segment is active:
                 return
             if cut or segment.next_offset > limit:
