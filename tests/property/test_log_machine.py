@@ -204,6 +204,11 @@ class LogMachine(RuleBasedStateMachine):
         assert self.log.flushed_offset == self.end
 
     @rule()
+    def checkpoint(self) -> None:
+        """New recovery points: after a crash, what is before them is taken as it is."""
+        self.storage.dirs.dirs[0].save_recovery_points()
+
+    @rule()
     def restart(self) -> None:
         self.storage.restart()
         self.reopen()

@@ -216,6 +216,7 @@ class PartitionLog:
         if local.has_directory and self._producers.offset != local.end_offset:
             local.finish_active()
             self._producers.save(local)
+            local.write_file(LEADER_EPOCHS, self._epochs.encode())
         local.close()
 
     def release(self) -> None:

@@ -138,6 +138,7 @@ class _Loader:
         self._recovery_point = home.recovery_points.get(name, 0)
         self._cut_bytes = 0
         self._must_sync_names = False
+        self._epochs_are_stale = False
         self._epochs = LeaderEpochCache()
         self._segments: list[Segment] = []
 
@@ -151,7 +152,7 @@ class _Loader:
             self._disk.sync_dir(self._path)
         end = self._segments[-1].next_offset
         start = min(max(log_start_offset, self._segments[0].base_offset), end)
-        if file is None or self._epochs.epoch_for(start) < 0:
+        if file is None or self._epochs_are_stale or self._epochs.epoch_for(start) < 0:
             # The file may know of a deletion that the log start offset on disk does not.
             self._rebuild_epochs()
         self._epochs.truncate_from_end(end)
@@ -222,10 +223,16 @@ class _Loader:
 
     def _scan(self, segment: Segment, position: int) -> int:
         """Take in all whole batches from `position` on; where they end."""
+        is_first = True
         for at, header in scan_checked(segment, position):
             if header.base_offset < segment.next_offset:
                 break
             segment.note(at, header, self._interval)
+            if is_first and self._epochs.epoch_for(header.base_offset) != header.partition_leader_epoch:
+                # The file is replaced without a sync; a power cut may have brought back an older one, which
+                # knows nothing of batches that are not looked at here.
+                self._epochs_are_stale = True
+            is_first = False
             self._assign_epoch(header)
             position = at + header.size
         return position
