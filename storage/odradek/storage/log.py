@@ -22,16 +22,16 @@ from dataclasses import replace
 from typing import Final
 
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.storage.append_result import UNAVAILABLE, AppendResult
+from odradek.storage.append_result import UNAVAILABLE, AppendResult, refused
 from odradek.storage.batch_validator import Rejected, validate, validate_follower
-from odradek.storage.checkpoints import LEADER_EPOCHS
 from odradek.storage.disk import Buffer, DiskError, DiskFullError
-from odradek.storage.leader_epoch_cache import EpochEndOffset, LeaderEpochCache
+from odradek.storage.epoch_checkpoint import StoredEpochs
+from odradek.storage.leader_epoch_cache import EpochEndOffset
 from odradek.storage.local_log import LocalLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dir import LogDir
 from odradek.storage.producer_snapshots import StoredProducers
-from odradek.storage.producer_state import ActiveProducer, Duplicate
+from odradek.storage.producer_state import ActiveProducer
 from odradek.storage.recovery import load_log
 from odradek.storage.retention import NEVER
 from odradek.storage.segment import CorruptSegmentError
@@ -70,7 +70,7 @@ class PartitionLog:
         "topic_id",
     )
 
-    _epochs: LeaderEpochCache
+    _epochs: StoredEpochs
     _producers: StoredProducers
 
     def __init__(self, home: LogDir, topic: str, partition: int, topic_id: bytes, config: LogConfig) -> None:
@@ -138,7 +138,7 @@ class PartitionLog:
     @property
     def latest_epoch(self) -> int:
         """Leader epoch of the last batch, -1 if there is none."""
-        return self._epochs.latest_epoch if self.load() is not None else -1
+        return self._epochs.cache.latest_epoch if self.load() is not None else -1
 
     @property
     def first_undecided_offset(self) -> int | None:
@@ -149,13 +149,13 @@ class PartitionLog:
 
     def epoch_at(self, offset: int) -> int:
         """Leader epoch of the record at `offset`, -1 if unknown."""
-        return self._epochs.epoch_for(offset) if self.load() is not None else -1
+        return self._epochs.cache.epoch_for(offset) if self.load() is not None else -1
 
     def end_offset_for_epoch(self, epoch: int) -> EpochEndOffset:
         """(epoch, end offset): the largest known epoch not above `epoch`, and where it ends; (-1, -1)."""
-        local = self.load()
+        end = self.log_end_offset
         return (
-            EpochEndOffset(-1, -1) if local is None else self._epochs.end_offset_for(epoch, local.end_offset)
+            EpochEndOffset(-1, -1) if self._local is None else self._epochs.cache.end_offset_for(epoch, end)
         )
 
     def active_producers(self) -> list[ActiveProducer]:
@@ -176,12 +176,13 @@ class PartitionLog:
             local = LocalLog(home, found.segments, self.topic_id, found.is_new, self._on_flush)
             if not found.names_are_synced:
                 local.sync_names()
+            epochs = StoredEpochs(found.epochs)
             if not found.epochs_are_saved:
-                local.write_file(LEADER_EPOCHS, found.epochs.encode(), durable=False)
+                epochs.save(local)
         except DiskError as error:
             self._on_error(error)
             return None
-        self._epochs = found.epochs
+        self._epochs = epochs
         self._producers = StoredProducers(found.producers, found.snapshot_offset)
         self._start = found.log_start_offset
         self._local = local
@@ -216,7 +217,7 @@ class PartitionLog:
         if local.has_directory and self._producers.offset != local.end_offset:
             local.finish_active()
             self._producers.save(local)
-            local.write_file(LEADER_EPOCHS, self._epochs.encode())
+            self._epochs.save(local, durable=True)
         local.close()
 
     def release(self) -> None:
@@ -250,10 +251,10 @@ class PartitionLog:
             local = self.load(now_ms)
             if local is None:
                 return UNAVAILABLE
-        if records is None:
-            records = bytearray()
         config = self.config
-        found = validate(records, config, local.end_offset, leader_epoch, now_ms, produce_version)
+        found = validate(
+            records or bytearray(), config, local.end_offset, leader_epoch, now_ms, produce_version
+        )
         if isinstance(found, Rejected):
             return AppendResult(found.error, record_errors=found.record_errors, error_message=found.message)
         buffer, header, base_offset, last_offset, max_timestamp, append_time_ms = found
@@ -261,12 +262,12 @@ class PartitionLog:
         if is_idempotent:
             verdict = self._producers.state.check(header)
             if verdict is not None:
-                return self._refuse(verdict)
+                return refused(verdict, config, self._start)
         size = len(buffer)
         try:
             self._make_room(local, size, last_offset, max_timestamp, now_ms)
-            if leader_epoch != self._epochs.latest_epoch:
-                self._assign_epoch(local, leader_epoch, base_offset)
+            if leader_epoch != self._epochs.cache.latest_epoch:
+                self._epochs.assign(local, leader_epoch, base_offset)
             local.append(buffer, base_offset, last_offset, max_timestamp, config.index_interval_bytes)
         except DiskError as error:
             return AppendResult(self._on_error(error), error_message=error.reason)
@@ -274,14 +275,6 @@ class PartitionLog:
             self._producers.state.update(header, None, now_ms)
         self._after_append(local, size, now_ms)
         return AppendResult(_NONE, base_offset, last_offset, append_time_ms, self._start)
-
-    def _refuse(self, verdict: Duplicate | ErrorCode) -> AppendResult:
-        if isinstance(verdict, Duplicate):
-            stamp_ms = verdict.timestamp if self.config.message_timestamp_type == "LogAppendTime" else -1
-            return AppendResult(
-                _NONE, verdict.base_offset, verdict.last_offset, stamp_ms, self._start, duplicate=True
-            )
-        return AppendResult(verdict)
 
     def append_as_follower(self, records: Buffer, now_ms: int) -> AppendResult:
         """Append whole batches fetched from the leader, with its offsets; a cut-off tail is left out.
@@ -306,8 +299,8 @@ class PartitionLog:
         try:
             self._make_room(local, found.size, last.last_offset, newest, now_ms)
             for header in headers:
-                if header.partition_leader_epoch > self._epochs.latest_epoch:
-                    self._assign_epoch(local, header.partition_leader_epoch, header.base_offset)
+                if header.partition_leader_epoch > self._epochs.cache.latest_epoch:
+                    self._epochs.assign(local, header.partition_leader_epoch, header.base_offset)
             data = memoryview(records)[: found.size]
             local.append_all(data, headers, self.config.index_interval_bytes)
         except DiskError as error:
@@ -326,14 +319,6 @@ class PartitionLog:
         if local.active.file is None:
             local.open_active()
 
-    def _assign_epoch(self, local: LocalLog, epoch: int, offset: int) -> None:
-        if self._epochs.assign(epoch, offset):
-            try:
-                local.write_file(LEADER_EPOCHS, self._epochs.encode(), durable=False)
-            except DiskError:
-                self._epochs.truncate_from_end(offset)
-                raise
-
     def _after_append(self, local: LocalLog, size: int, now_ms: int) -> None:
         self._producers.on_appended(size)
         self.home.on_appended(self, size)
@@ -346,17 +331,9 @@ class PartitionLog:
         if not self._is_scheduled:
             self._schedule_retention(now_ms)
 
-    # flush
-
     def _on_flush(self) -> None:
         if self.flush_listener is not None:
             self.flush_listener(self)
-
-    def flush(self) -> None:
-        """Submit what is not submitted yet, whatever the configuration says."""
-        local = self._local
-        if local is not None and self.home.error is None and local.needs_flush:
-            local.submit()
 
     # read
 
@@ -426,15 +403,15 @@ class PartitionLog:
             end = local.end_offset
             if self._start > end:
                 self._set_start(local, end)
-            if self._epochs.truncate_from_end(end) and local.has_directory:
-                local.write_file(LEADER_EPOCHS, self._epochs.encode(), durable=False)
+            self._epochs.truncate_from_end(local, end)
             self._producers.on_truncated(local, self._start, fully=fully)
             self.home.on_truncated(self.name, end)
             local.submit()
         except DiskError as error:
-            # Half a truncation is what a crash leaves as well: the next use recovers from the files.
+            # Half a truncation is what a crash leaves as well: the next use recovers from the files, and syncs them.
             local.abandon()
             self._local = None
+            self.home.is_synced = False
             return self._on_error(error)
         return _NONE
 
@@ -457,8 +434,7 @@ class PartitionLog:
         self._start = offset
         self._producers.state.advance_log_start_offset(offset)
         self.home.on_log_start_offset(self.name, offset)
-        if self._epochs.truncate_from_start(offset) and local.has_directory:
-            local.write_file(LEADER_EPOCHS, self._epochs.encode(), durable=False)
+        self._epochs.truncate_from_start(local, offset)
 
     # maintenance
 
@@ -518,8 +494,8 @@ class PartitionLog:
     def visit(self, now_ms: int) -> None:
         """Load a log that nobody uses if its files are so old or so large that retention may want some."""
         try:
-            if self.home.may_have_expired(self.name, self.config, now_ms):
-                self.load(now_ms)
+            if self.home.may_have_expired(self.name, self.config, now_ms) and self.load(now_ms):
+                self._retention_checked_ms = 0
                 self._schedule(now_ms)
         except DiskError as error:
             self._on_error(error)
