@@ -30,7 +30,7 @@ def table() -> str:
     registry = build_registry(cast(Services, _NoServices()))
     cells: list[str] = []
     for key, _, high in registry.advertised():
-        route = registry.route(key)
+        route = registry.routes.get(key)
         assert route is not None
         name = request_class(ApiKey(key)).__name__.removesuffix("Request")
         versions = str(high) if route.min_version == high else f"{route.min_version}-{high}"

@@ -313,8 +313,7 @@ class PartitionLog:
         self, local: LocalLog, size: int, last_offset: int, max_timestamp: int, now_ms: int
     ) -> None:
         """An active segment with a file and room for the batch. Raises DiskError, nothing changed then."""
-        aged_ms = now_ms + self._jitter_ms
-        if must_roll(local.active, self.config, size, last_offset, max_timestamp, aged_ms):
+        if must_roll(local.active, self.config, size, last_offset, max_timestamp, now_ms, self._jitter_ms):
             roll(local, self._producers, now_ms)
         if local.active.file is None:
             local.open_active()

@@ -26,7 +26,13 @@ _base_offset = attrgetter("base_offset")
 
 
 def must_roll(
-    segment: Segment, config: LogConfig, size: int, last_offset: int, max_timestamp: int, now_ms: int
+    segment: Segment,
+    config: LogConfig,
+    size: int,
+    last_offset: int,
+    max_timestamp: int,
+    now_ms: int,
+    jitter_ms: int = 0,
 ) -> bool:
     """Whether `size` bytes that end with `last_offset` need a new segment. `max_timestamp`: of these bytes,
     in ms.
@@ -43,7 +49,7 @@ def must_roll(
         or len(segment.times) >= config.segment_index_bytes // TIME_ENTRY_SIZE - 1
     ):
         return True
-    return segment_age(segment, max_timestamp, now_ms) > config.max_segment_ms
+    return segment_age(segment, max_timestamp, now_ms) + jitter_ms > config.max_segment_ms
 
 
 def segment_age(segment: Segment, max_timestamp: int, now_ms: int) -> int:

@@ -155,7 +155,9 @@ async def test_closing_syncs_and_reports_what_was_submitted(tmp_path: Path, in_t
 
 
 @needs_ring
-async def test_a_file_that_is_closed_during_its_sync_keeps_its_descriptor_until_the_end(tmp_path: Path) -> None:
+async def test_a_file_that_is_closed_during_its_sync_keeps_its_descriptor_until_the_end(
+    tmp_path: Path,
+) -> None:
     ring = flusher([])
     log, (file,) = Log(), files(tmp_path, 1)
     ring.submit(log, 1, 0, file)

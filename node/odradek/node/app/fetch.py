@@ -8,8 +8,7 @@ whole batch even above the limits, so a consumer always makes progress.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from odradek.node.app.context import RequestContext
 from odradek.node.partition.fetch_session import FetchPartition, FetchPlan, FetchSessions, Key
@@ -25,8 +24,7 @@ READ_UNCOMMITTED = 0
 READ_COMMITTED = 1
 
 
-@dataclass(frozen=True, slots=True)
-class FetchCommand:
+class FetchCommand(NamedTuple):
     """One fetch. `max_wait_ms`, `min_bytes`, `max_bytes` as in the protocol; `replica_id` -1 is a consumer."""
 
     replica_id: int
@@ -64,13 +62,12 @@ class FetchedPartition:
         self.records: Buffer = b""
 
 
-@dataclass(slots=True)
-class FetchResult:
+class FetchResult(NamedTuple):
     """`partitions` holds what the answer must mention (all of them unless the session is incremental)."""
 
     error: ErrorCode
     session_id: int
-    partitions: list[FetchedPartition] = field(default_factory=list)
+    partitions: Sequence[FetchedPartition] = ()
 
 
 class PendingFetch:

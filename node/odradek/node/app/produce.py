@@ -9,8 +9,7 @@ one object for the request, however many partitions it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from odradek.node.app.context import RequestContext
 from odradek.node.partition.replicas import Partition, Replicas
@@ -25,17 +24,18 @@ Records = bytearray | memoryview
 _ATTRIBUTES_AT = 22  # the low byte of a batch's attributes
 
 
-@dataclass(frozen=True, slots=True)
 class ProducePartition:
     """One batch (Kafka record batch v2, in a writable buffer: offsets are stamped in place)."""
 
-    topic: str
-    index: int
-    records: Records | None
+    __slots__ = ("index", "records", "topic")
+
+    def __init__(self, topic: str, index: int, records: Records | None) -> None:
+        self.topic = topic
+        self.index = index
+        self.records = records
 
 
-@dataclass(frozen=True, slots=True)
-class ProduceCommand:
+class ProduceCommand(NamedTuple):
     """`acks` is 0, 1 or -1 (all); `version` is the Produce version whose rules apply (7 is the first with zstd)."""
 
     acks: int

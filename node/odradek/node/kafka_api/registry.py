@@ -43,14 +43,11 @@ class Registry:
     """Routes by API key; request classes are imported when their key is first asked for."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes: dict[int, Route] = {}
+        self.routes: dict[int, Route] = {}
         self._classes: dict[int, type[Message]] = {}
         for route in routes:
-            assert route.key not in self._routes, f"two handlers for {route.key.name}"
-            self._routes[int(route.key)] = route
-
-    def route(self, key: int) -> Route | None:
-        return self._routes.get(key)
+            assert route.key not in self.routes, f"two handlers for {route.key.name}"
+            self.routes[int(route.key)] = route
 
     def request_class(self, key: int) -> type[Message]:
         cls = self._classes.get(key)
@@ -62,5 +59,5 @@ class Registry:
         """`(api key, min version, max version)` in key order, as ApiVersions lists them."""
         return [
             (key, 0 if route.key is ApiKey.PRODUCE else route.min_version, route.max_version)
-            for key, route in sorted(self._routes.items())
+            for key, route in sorted(self.routes.items())
         ]

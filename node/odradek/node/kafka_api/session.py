@@ -33,6 +33,7 @@ _API_VERSIONS_REFUSAL = Struct(">iihihhh")
 _PRODUCE = int(ApiKey.PRODUCE)
 _API_VERSIONS = int(ApiKey.API_VERSIONS)
 _PRODUCE_IN_FLIGHT_MAX = 128
+_AT_ONCE = (Message, CloseConnection)
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Session:
     def _dispatch(self, frame: memoryview) -> bool:
         """Start one request; True when the next may be taken at once."""
         key, version, correlation_id, _ = _PREFIX.unpack_from(frame)
-        route = self._registry.route(key)
+        route = self._registry.routes.get(key)
         if route is None:
             raise PeerError(f"api key {key} is not served here")
         if not route.min_version <= version <= route.max_version:
@@ -128,10 +129,10 @@ class Session:
             raise PeerError(
                 f"{route.key.name} version {version} is not served; {route.min_version} to {route.max_version} are"
             )
-        header, body_offset = decode_request_header(frame)
-        if header.client_id != self._context.client_id:
+        (_, _, _, client_id), body_offset = decode_request_header(frame)
+        if client_id != self._context.client_id:
             assert self._connection is not None
-            self._context = self._make_context(self._connection, header.client_id)
+            self._context = self._make_context(self._connection, client_id)
         request = decode(self._registry.request_class(key), version, frame, body_offset)
         answer = route.call(self._context, request, version)
         slot = _Slot(correlation_id, key, version)
@@ -142,7 +143,7 @@ class Session:
                 answer.then(_completion(self, slot, answer))
                 return key == _PRODUCE and len(self._slots) < _PRODUCE_IN_FLIGHT_MAX
             answer = answer.value
-        if answer is None or isinstance(answer, Message | CloseConnection):
+        if answer is None or isinstance(answer, _AT_ONCE):
             slot.fill(answer)
             if self._slots:
                 self._slots.append(slot)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from odradek.proto.kafka.errors import ErrorCode
 
@@ -79,8 +80,7 @@ class FetchSession:
     partitions: dict[Key, FetchPartition] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPlan:
+class FetchPlan(NamedTuple):
     """What one request resolves to: the partitions to read, and how the answer is to be told."""
 
     error: ErrorCode

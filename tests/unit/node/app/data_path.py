@@ -179,7 +179,7 @@ class FetchOutcome:
 
     @property
     def partitions(self) -> list[FetchedPartition]:
-        return self.deferred.value.partitions
+        return list(self.deferred.value.partitions)
 
     @property
     def sizes(self) -> list[int]:

@@ -12,8 +12,8 @@ def nothing(*_: object) -> None:
 def test_what_is_advertised_is_what_is_routed_in_key_order() -> None:
     registry = Registry([Route(ApiKey.METADATA, 0, 13, nothing), Route(ApiKey.FETCH, 4, 18, nothing)])
     assert registry.advertised() == [(1, 4, 18), (3, 0, 13)]
-    assert registry.route(0) is None
-    route = registry.route(3)
+    assert registry.routes.get(0) is None
+    route = registry.routes.get(3)
     assert route is not None and route.key is ApiKey.METADATA
     assert registry.request_class(3) is MetadataRequest
 
@@ -21,7 +21,7 @@ def test_what_is_advertised_is_what_is_routed_in_key_order() -> None:
 def test_kafka_18659_produce_is_advertised_from_0() -> None:
     registry = Registry([Route(ApiKey.PRODUCE, 3, 13, nothing)])
     assert registry.advertised() == [(0, 0, 13)]
-    route = registry.route(0)
+    route = registry.routes.get(0)
     assert route is not None and route.min_version == 3
 
 
