@@ -6,10 +6,13 @@ after everything older is applied.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+
+from odradek.storage.disk import DiskFullError
 
 from .core.messages import Message, SnapshotChunk
 from .core.raft import Raft
@@ -26,6 +29,8 @@ from .ports import (
 )
 from .snapshot_store import SnapshotStore
 from .wal import Wal
+
+logger = logging.getLogger(__name__)
 
 _ENTRY_OVERHEAD_BYTES = 64
 """What an entry costs beside its data, in memory and on disk."""
@@ -156,9 +161,13 @@ class RaftGroup:
         meta = SnapshotMeta(log.applied, term, len(data))
         self._snapshot_running = True
         self._log_bytes, self._snapshot_bytes = 0, len(data)
-        self._services.snapshots.save(
-            self.group_id, meta.index, meta.term, data, partial(self._on_snapshot_stored, meta)
-        )
+        try:
+            self._services.snapshots.save(
+                self.group_id, meta.index, meta.term, data, partial(self._on_snapshot_stored, meta)
+            )
+        except DiskFullError as error:
+            logger.warning("group %d keeps its log: %s", self.group_id, error)
+            self._snapshot_running = False  # the next one is tried when the log has grown as much again
 
     # -- for the host
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import heappop, heappush
 
-from odradek.storage.disk import Disk, DiskError, Lock
+from odradek.storage.disk import Disk, DiskError, DiskFullError, Lock
 
 from .core.config import MIB, RaftConfig
 from .core.log_view import LogView
@@ -28,6 +28,9 @@ from .wal import DEFAULT_SEGMENT_BYTES, Wal
 from .wal_recovery import GroupRecord
 
 logger = logging.getLogger(__name__)
+
+ROOM_RETRY_MS = 250
+"""How often a full disk is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class RaftHost:
         self._groups: dict[int, RaftGroup] = {}
         self._woken: dict[int, RaftGroup] = {}
         self._turn_scheduled = False
+        self._is_full = False
         self._deadlines: list[tuple[int, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
@@ -213,10 +217,26 @@ class RaftHost:
         for group in woken.values():
             group.process()
             self._schedule(group)
-        services.wal.flush()
+        try:
+            services.wal.flush()
+        except DiskFullError as error:
+            self._wait_for_room(error)
+            return
+        if self._is_full:
+            self._is_full = False
+            logger.warning("%s: there is room again", self._path)
         for group_id in services.wal.groups_to_snapshot(self.settings.segments_max):
             if group_id in self._groups:
                 self._groups[group_id].take_snapshot()
+
+    def _wait_for_room(self, error: DiskFullError) -> None:
+        """Nothing was written and nothing is lost: proposals wait, and beyond their limit new ones are refused."""
+        if not self._is_full:
+            self._is_full = True
+            logger.error("%s: consensus waits for room: %s", self._path, error)
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            self._loop.call_later(ROOM_RETRY_MS / 1000, self._turn)
 
     def _post(self, call: Callable[..., object], callback: Callable[[], None]) -> None:
         try:

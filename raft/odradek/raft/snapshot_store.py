@@ -11,7 +11,7 @@ from typing import Final
 
 from google_crc32c import value as crc32c
 
-from odradek.storage.disk import Disk, File
+from odradek.storage.disk import Disk, DiskFullError, File
 
 from .core.types import SnapshotMeta
 from .syncer import Syncer
@@ -61,12 +61,19 @@ class SnapshotStore:
         return None
 
     def save(self, group_id: int, index: int, term: int, data: bytes, done: Callable[[], None]) -> None:
-        """Store a snapshot; `done` follows when it is durable. Raises DiskError."""
+        """Store a snapshot; `done` follows when it is durable. Raises DiskError; after a DiskFullError nothing
+        is left of it.
+        """
         name = self._name(group_id, index, term)
         header = _HEADER.pack(_MAGIC, group_id, index, term, len(data), crc32c(data))
         self._disk.remove(f"{name}.tmp")
         file = self._disk.open(f"{name}.tmp", create=True)
-        file.append([header, _CRC.pack(crc32c(header)), data])
+        try:
+            file.append([header, _CRC.pack(crc32c(header)), data])
+        except DiskFullError:
+            file.close()
+            self._disk.remove(f"{name}.tmp")
+            raise
         self._syncer.submit(file.sync, partial(self._on_written, file, group_id, index, term, done))
 
     def _on_written(self, file: File, group_id: int, index: int, term: int, done: Callable[[], None]) -> None:

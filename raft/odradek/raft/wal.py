@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from odradek.storage.disk import Disk, File
+from odradek.storage.disk import Disk, DiskFullError, File
 
 from .core.types import Entry, HardState
 from .syncer import Syncer
@@ -173,14 +173,17 @@ class Wal:
         return bool(self._parts)
 
     def flush(self) -> None:
-        """Write what is queued, as one batch, and ask for the sync. Raises DiskError."""
+        """Write what is queued, as one batch, and ask for the sync. Raises DiskError.
+
+        After a DiskFullError nothing was written, everything is queued as before, and a later call may succeed.
+        """
         if not self._parts or self._file is None:
             return
-        parts, self._parts = self._parts, []
         if self._file.size >= self._segment_bytes:
-            self._roll(parts)
+            self._roll(self._parts)
         else:
-            self._write(parts)
+            self._write(self._parts)
+        self._parts = []
         confirmations, self._confirmations = self._confirmations, []
         batch = self._batch
         self._syncer.submit(self._file.sync, lambda: self._on_synced(batch, confirmations))
@@ -188,8 +191,8 @@ class Wal:
     def _write(self, parts: Sequence[Part]) -> None:
         assert self._file is not None
         segment = self._segments[-1]
+        segment.size = self._file.append(encode_batch(parts, self._batch + 1, self._durable_batch))
         self._batch += 1
-        segment.size = self._file.append(encode_batch(parts, self._batch, self._durable_batch))
         for part in parts:
             if part.last_index > segment.last_indexes.get(part.group_id, -1) and part.kind == ENTRIES:
                 segment.last_indexes[part.group_id] = part.last_index
@@ -227,8 +230,18 @@ class Wal:
     def _roll(self, parts: Sequence[Part]) -> None:
         full = self._file
         assert full is not None
+        number = self._segments[-1].number + 1
+        try:
+            self._open_segment(number, parts)
+        except DiskFullError:
+            opened, self._file = self._file, full
+            if opened is not None and opened is not full:
+                opened.close()
+            if self._segments[-1].number == number:
+                self._segments.pop()
+            self._disk.remove(self._name(number))
+            raise
         self._syncer.submit(full.sync, full.close)
-        self._open_segment(self._segments[-1].number + 1, parts)
         self._syncer.submit(self._sync_dir, _nothing)
 
     def _sync_dir(self) -> None:

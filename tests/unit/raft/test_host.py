@@ -152,6 +152,31 @@ class TestFailures:
 
         run(main())
 
+    @pytest.mark.parametrize("at_a_roll", [False, True])
+    def test_a_full_disk_is_waited_for_and_loses_nothing(self, at_a_roll: bool) -> None:
+        async def main() -> None:
+            disk, failures = new_disk(), list[Exception]()
+            host = host_on(disk, SMALL, on_failure=failures.append)
+            group, machine = await open_one(host)
+            await group.propose(b"before" if not at_a_roll else b"x" * SMALL.segment_bytes)
+            disk.capacity = disk.used_bytes
+            waiting = [group.propose(b"one"), group.propose(b"two")]
+            await asyncio.sleep(10)
+            assert not any(future.done() for future in waiting) and not failures
+            group.take_snapshot()
+            await asyncio.sleep(10)
+            disk.capacity = None
+            await asyncio.gather(*waiting)
+            assert machine.items[1:] == [b"one", b"two"]
+            await host.stop()
+            disk.crash()
+            again = host_on(disk, SMALL)
+            _, machine = await open_one(again)
+            assert machine.items[1:] == [b"one", b"two"]
+            await again.stop()
+
+        run(main())
+
     def test_a_broken_invariant_ends_the_host(self) -> None:
         async def main() -> None:
             failures = list[Exception]()
