@@ -117,7 +117,10 @@ class Broker:
         self._services.coordinators.stop()
         for listener in self._listeners:
             listener.close_connections()
-        await self._raft.stop()
+        try:
+            await self._raft.stop()
+        except DiskError as error:
+            log.error("the Raft log could not be closed cleanly: %s", error)
         self._log_dirs.close()
 
     async def failed(self) -> BaseException:
