@@ -1,0 +1,122 @@
+"""One log directory: clean ends, recovery points, and what a failed sync leaves for the next process."""
+
+from __future__ import annotations
+
+from tests.unit.storage.kit import NOW_MS, SMALL, Storage, append
+
+from odradek.storage.checkpoints import CLEAN_SHUTDOWN, RECOVERY_POINTS
+from odradek.storage.disk import DiskError, DiskSyncError
+from odradek.storage.log_dir import CHECKPOINT_INTERVAL_MS, FAILED_SYNC
+from odradek.storage.retention import NEVER
+
+MARK = f"data/{CLEAN_SHUTDOWN}"
+
+
+def test_the_mark_of_a_clean_end_is_there_only_while_no_log_is_open() -> None:
+    storage = Storage()
+    append(storage.open())
+    assert not storage.disk.exists(MARK)
+    storage.dirs.close()
+    assert storage.disk.exists(MARK)
+    storage.dirs = storage._start()
+    assert not storage.disk.exists(MARK)
+    assert storage.dirs.dirs[0].clean_names == {"t-0"}
+    storage.crash()
+    assert not storage.dirs.dirs[0].clean_names, "the removal of the mark survives a power cut"
+
+
+def test_a_clean_end_survives_a_power_cut() -> None:
+    storage = Storage()
+    append(storage.open(), 3)
+    storage.dirs.close()
+    storage.crash()
+    assert storage.dirs.dirs[0].clean_names == {"t-0"}
+    assert storage.open().log_end_offset == 3
+
+
+def test_recovery_points_follow_what_was_appended() -> None:
+    storage = Storage()
+    home = storage.dirs.dirs[0]
+    log, idle = storage.open(), storage.open(topic="idle")
+    append(log, 3)
+    assert idle.log_end_offset == 0
+    assert home.next_deadline_ms(NEVER) == NEVER, "few bytes are quickly checked"
+    storage.flush()
+    append(log, 2)
+    home.on_appended(log, 64 << 20)
+    assert home.next_deadline_ms(NEVER) == NOW_MS + CHECKPOINT_INTERVAL_MS
+    home.run_maintenance(NOW_MS + CHECKPOINT_INTERVAL_MS, 1)
+    assert storage.disk.read(f"data/{RECOVERY_POINTS}") == b"0\n1\nt 0 3\n", "only what is flushed"
+    assert home.next_deadline_ms(NEVER) == NEVER
+
+
+def test_points_of_logs_that_are_not_opened_are_kept() -> None:
+    storage = Storage()
+    append(storage.open(), 3)
+    append(storage.open(topic="other"), 4)
+    storage.restart()
+    append(storage.open(), 1)
+    storage.restart()
+    assert storage.dirs.dirs[0].recovery_points == {"t-0": 4, "other-0": 4}
+
+
+def test_a_truncation_takes_the_recovery_point_along() -> None:
+    storage = Storage()
+    append(storage.open(), 3)
+    append(storage.open(), 3)
+    storage.restart()
+    storage.open().truncate_to(3)
+    assert storage.disk.read(f"data/{RECOVERY_POINTS}") == b"0\n1\nt 0 3\n"
+
+
+def test_removals_have_a_budget_and_an_order() -> None:
+    storage = Storage()
+    home = storage.dirs.dirs[0]
+    for number, due in enumerate((30, 10, 20)):
+        storage.disk.open(f"data/{number}.deleted", create=True)
+        home.remove_later(due, f"data/{number}.deleted")
+    assert home.next_deadline_ms(NEVER) == 10
+    home.run_maintenance(25, 1)
+    assert sorted(storage.disk.listdir("data")) == ["0.deleted", "2.deleted"]
+    home.run_maintenance(25, 5)
+    assert home.next_deadline_ms(NEVER) == 30
+
+
+def test_failing_is_for_good_and_told_once() -> None:
+    storage = Storage()
+    home = storage.dirs.dirs[0]
+    first = DiskError("data/x", "broken")
+    home.fail(first)
+    home.fail(DiskError("data/y", "too"))
+    assert (home.error, len(storage.failures)) == (first, 1)
+    assert not storage.disk.exists(f"data/{FAILED_SYNC}")
+
+
+def test_a_failed_sync_warns_the_next_process_until_every_log_is_written_again() -> None:
+    storage = Storage()
+    append(storage.open())
+    append(storage.open(topic="other"))
+    storage.flush()
+    storage.dirs.dirs[0].fail(DiskSyncError("data/x", "broken"))
+    storage.kill()
+    home = storage.dirs.dirs[0]
+    assert home.suspects == {"t-0", "other-0"}
+    assert storage.open().log_end_offset == 1
+    storage.dirs.close()
+    assert not storage.disk.exists(MARK), "a log was not looked at: it must not count as clean"
+    storage.dirs = storage._start()
+    assert storage.dirs.dirs[0].suspects == {"t-0", "other-0"}
+    assert storage.open().log_end_offset == storage.open(topic="other").log_end_offset == 1
+    storage.dirs.close()
+    assert storage.disk.exists(MARK) and not storage.disk.exists(f"data/{FAILED_SYNC}")
+
+
+def test_names_of_partitions_only() -> None:
+    storage = Storage()
+    for name in ("t-0", "a-b-12", "no", "x-y", "gone-0.00-delete", "t-1-future"):
+        storage.disk.makedirs(f"data/{name}")
+    storage.kill()
+    home = storage.dirs.dirs[0]
+    assert home.names == {"t-0", "a-b-12"}
+    assert sorted(path for _, path in home.removals) == ["data/gone-0.00-delete", "data/t-1-future"]
+    assert storage.open(SMALL).log_end_offset == 0, "an empty directory is an empty log"
