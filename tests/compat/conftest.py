@@ -26,6 +26,7 @@ PROPERTIES = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "500",
     "offsets.topic.num.partitions": "4",
+    "log.retention.ms": "-1",  # some tests write records with timestamps of years ago
 }
 CreateTopic = Callable[..., str]
 """(partitions=1) -> the name of a new topic, each partition of which has a leader."""

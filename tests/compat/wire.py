@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -252,14 +253,16 @@ class ProducerState(NamedTuple):
 
 
 def record_batch(
-    values: Sequence[bytes], timestamp_ms: int = 1_700_000_000_000, state: ProducerState | None = None
+    values: Sequence[bytes], timestamp_ms: int | None = None, state: ProducerState | None = None
 ) -> bytes:
-    """A record batch v2 of keyless records, uncompressed, with its CRC-32C."""
+    """A record batch v2 of keyless records, uncompressed, with its CRC-32C; they are of now by default."""
     producer_id, epoch, sequence = state or ProducerState()
     records = bytearray()
     for delta, value in enumerate(values):
         record = b"\0" + varint(0) + varint(delta) + varint(-1) + varint(len(value)) + value + varint(0)
         records += varint(len(record)) + record
+    if timestamp_ms is None:
+        timestamp_ms = int(time.time() * 1000)
     times = struct.pack(">qq", timestamp_ms, timestamp_ms)
     head = struct.pack(">hi", 0, len(values) - 1) + times
     tail = head + struct.pack(">qhii", producer_id, epoch, sequence, len(values)) + records
