@@ -230,9 +230,9 @@ class LocalLog:
             summaries.append(SegmentSummary(segment.base_offset, segment.next_offset, segment.size, newest))
         return summaries
 
-    def close(self) -> None:
-        """Submit what is left and give the descriptors back; a closed file is synced all the same."""
-        if self.needs_flush:
+    def close(self, *, submit: bool) -> None:
+        """Submit what is left, if asked, and give the descriptors back; a closed file is synced all the same."""
+        if submit and self.needs_flush:
             self.submit()
         self.segments.close()
 

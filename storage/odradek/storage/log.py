@@ -206,10 +206,10 @@ class PartitionLog:
             if self._producers.is_due:
                 self._producers.save(local)
 
-    def close(self) -> None:
-        """Write what a clean start needs, submit the rest to the flusher, and let go. Raises DiskError.
+    def close(self, *, submit: bool = True) -> None:
+        """Write what a clean start needs and let go. Raises DiskError.
 
-        The log is durable once the flusher has been closed after this.
+        The log is durable once the flusher, or without `submit` the whole volume, has been synced after this.
         """
         local = self._local
         if local is None or self.home.error is not None:
@@ -218,7 +218,7 @@ class PartitionLog:
             local.finish_active()
             self._producers.save(local)
             self._epochs.save(local, durable=True)
-        local.close()
+        local.close(submit=submit)
 
     def release(self) -> None:
         """Let go of the files of a log that is being deleted."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.unit.storage.kit import NOW_MS, SMALL, Storage, append
 
 from odradek.storage.checkpoints import CLEAN_SHUTDOWN, RECOVERY_POINTS
 from odradek.storage.disk import DiskError, DiskSyncError
-from odradek.storage.log_dir import CHECKPOINT_INTERVAL_MS, FAILED_SYNC
+from odradek.storage.log_dir import CHECKPOINT_INTERVAL_MS, FAILED_SYNC, MANY_LOGS
 from odradek.storage.retention import NEVER
 
 MARK = f"data/{CLEAN_SHUTDOWN}"
@@ -120,3 +121,35 @@ def test_names_of_partitions_only() -> None:
     assert home.names == {"t-0", "a-b-12"}
     assert sorted(path for _, path in home.removals) == ["data/gone-0.00-delete", "data/t-1-future"]
     assert storage.open(SMALL).log_end_offset == 0, "an empty directory is an empty log"
+
+
+@pytest.mark.parametrize("count", [MANY_LOGS, MANY_LOGS + 1])
+def test_a_clean_end_of_many_logs_is_as_durable_as_that_of_few(count: int) -> None:
+    storage = Storage()
+    for partition in range(count):
+        append(storage.open(partition=partition), 2)
+    storage.memory.log = []
+    storage.dirs.close()
+    syncs = [call for call in storage.memory.log if call == "sync_volume data"]
+    assert len(syncs) == (2 if count > MANY_LOGS else 0)
+    storage.crash()
+    assert len(storage.dirs.dirs[0].clean_names) == count
+    for partition in range(count):
+        log = storage.open(partition=partition)
+        assert (log.log_end_offset, log.latest_epoch) == (2, 0)
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_sync_that_fails_at_the_end_leaves_no_mark(which: int) -> None:
+    fails: list[int] = []
+    for call in (0, 1):  # once to find its number, once to let it fail
+        storage = Storage()
+        for partition in range(MANY_LOGS + 1):
+            append(storage.open(partition=partition))
+        storage.memory.log = []
+        if call:
+            storage.memory.fail_call(fails[which])
+        storage.dirs.close()
+        fails = [number for number, name in enumerate(storage.memory.log, 1) if name == "sync_volume data"]
+        assert storage.disk.exists(MARK) == (not call)
+    assert len(storage.failures) == 1
