@@ -6,7 +6,7 @@ owns no buffer at all. What is left of a small frame at the end of a turn is sta
 received into a buffer of its own, which grows with the bytes that really came, so a claimed length allocates
 nothing (CVE-2022-34917).
 
-Invariant: a frame returned by `next_frame` is valid until the next `get_buffer` of any reader on that buffer.
+Invariant: a frame returned by `next_frame` is valid until the next bytes arrive for any reader on that buffer.
 Frames are writable views, so that offsets can be stamped in place.
 """
 
@@ -16,7 +16,7 @@ from struct import Struct
 
 _LENGTH = Struct(">i")
 _LARGE_FROM = 64 * 1024
-_GROW_FROM = 256 * 1024
+_GROW_FROM = 4 * 1024
 
 
 class FrameError(ValueError):
@@ -42,25 +42,27 @@ class FrameReader:
         self._have = 0
 
     def get_buffer(self) -> memoryview:
-        """Where the next bytes belong; never empty. Only to be called after the frames before were taken."""
+        """Where the next bytes belong; never empty. Changes nothing; to be called after `settle`."""
         if self._large is not None:
             if self._have == len(self._large):
                 self._grow()
             return memoryview(self._large)[self._have :]
+        # Why nothing is moved here: the loop may ask for a buffer, read nothing into it, and serve another
+        # connection with the same one next.
         kept = self._end - self._start
-        if self._window is not None:
-            self._shared[:kept] = self._window[self._start : self._end]
-            self._window = None
-        self._start, self._end = 0, kept
+        assert kept < len(self._shared), f"{kept} bytes were not consumed before more are read"
         return self._shared[kept:]
 
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were written to what `get_buffer` returned."""
         if self._large is not None:
             self._have += count
-        else:
-            self._window = self._shared
-            self._end += count
+            return
+        kept = self._end - self._start
+        if self._window is not None:
+            self._shared[:kept] = self._window[self._start : self._end]
+        self._window = self._shared
+        self._start, self._end = 0, kept + count
 
     def next_frame(self) -> memoryview | None:
         """The next whole frame without its length, or None when more bytes are needed.
