@@ -53,6 +53,7 @@ class PartitionLog:
 
     __slots__ = (
         "_epochs",
+        "_is_released",
         "_is_scheduled",
         "_jitter_ms",
         "_local",
@@ -84,7 +85,7 @@ class PartitionLog:
         """Set by the replica (-1: never): retention stays below it, and the checkpoint keeps it."""
         self._local: LocalLog | None = None
         self._start = 0
-        self._is_scheduled = False
+        self._is_released = self._is_scheduled = False
         self._retention_checked_ms = 0
         self._configure(config)
 
@@ -108,8 +109,8 @@ class PartitionLog:
 
     @property
     def is_offline(self) -> bool:
-        """Whether the log directory has failed; offsets say nothing then."""
-        return self.home.error is not None
+        """Whether the log is gone or its directory has failed; offsets say nothing then."""
+        return self._is_released or self.home.error is not None
 
     @property
     def log_start_offset(self) -> int:
@@ -143,9 +144,7 @@ class PartitionLog:
     @property
     def first_undecided_offset(self) -> int | None:
         """First offset of the oldest transaction without a marker."""
-        return (
-            self._producers.state.first_undecided_offset if self._local or self.load() is not None else None
-        )
+        return self._producers.state.first_undecided_offset if self.load() is not None else None
 
     def epoch_at(self, offset: int) -> int:
         """Leader epoch of the record at `offset`, -1 if unknown."""
@@ -165,9 +164,9 @@ class PartitionLog:
     # life
 
     def load(self, now_ms: int = 0) -> LocalLog | None:
-        """Load and recover, if that was not done; None if the directory is offline. May have to scan."""
+        """Load and recover, if that was not done; None if the log is offline. May have to scan."""
         home = self.home
-        if home.error is not None:
+        if home.error is not None or self._is_released:
             return None
         if self._local is not None:
             return self._local
@@ -221,7 +220,8 @@ class PartitionLog:
         local.close(submit=submit)
 
     def release(self) -> None:
-        """Let go of the files of a log that is being deleted."""
+        """Let go of a log that is being deleted, for ever: its name may belong to another topic's log by now."""
+        self._is_released = True
         self.flush_listener = None
         if self._local is not None:
             self._local.abandon()

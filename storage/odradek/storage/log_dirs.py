@@ -247,6 +247,8 @@ class LogDirs:
         count = max(_MIN_VISITS, len(self._logs) // _VISITS_PER_CYCLE)
         visited = list(itertools.islice(self._visits, count))
         for entry in visited:
+            if self._logs.get((entry.topic, entry.partition)) is not entry:
+                continue  # deleted since the list was made
             if not entry.is_loaded and entry.name in entry.home.names and entry.home.error is None:
                 entry.visit(now_ms)
         if len(visited) < count:

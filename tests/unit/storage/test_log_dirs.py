@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.storage.kit import NOW_MS, SMALL, TOPIC_ID, Storage, append
+from tests.unit.storage.kit import NOW_MS, SMALL, TOPIC_ID, Storage, append, batch
 
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.disk import DiskError, DiskLockedError
@@ -196,6 +196,29 @@ def test_young_logs_nobody_uses_stay_unloaded() -> None:
     for step in range(1, 30):
         storage.dirs.run_maintenance(NOW_MS + step * 1000)
     assert not any(log.is_loaded for log in logs)
+
+
+def test_a_deleted_log_is_not_visited_and_never_touches_its_name_again() -> None:
+    storage = Storage()
+    for partition in range(20):
+        storage.open(LogConfig(), topic="other", partition=partition)
+    old = storage.open(LogConfig(retention_bytes=1000))
+    append(old)
+    now = NOW_MS + 2000
+    storage.dirs.run_maintenance(now)  # the cursor makes its list
+    storage.dirs.delete("t", 0, now)
+    new = storage.dirs.open("t", 0, OTHER_ID, LogConfig())
+    for _ in range(50):
+        append(new, value=b"x" * 100)
+    for _ in range(12):
+        now += 1000
+        storage.dirs.run_maintenance(now)
+    assert old.is_offline and old.load() is None
+    assert old.read(0, 100, 1) == ErrorCode.KAFKA_STORAGE_ERROR
+    assert old.append_as_leader(batch(), 0, NOW_MS).error == ErrorCode.KAFKA_STORAGE_ERROR
+    old.visit(now)
+    storage.kill()
+    assert storage.dirs.open("t", 0, OTHER_ID, LogConfig()).log_end_offset == 50
 
 
 def test_deadlines_are_announced() -> None:
