@@ -37,6 +37,7 @@ from odradek.storage.ring_flusher import ring_or_thread
 
 METADATA_GROUP = 0
 RAFT_DIRECTORY = "raft"
+DRAIN_TIMEOUT_S = 5
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,13 @@ class Broker:
         """Accept nothing, answer what waits, make everything durable, close."""
         for listener in self._listeners:
             listener.stop_accepting()
+            listener.stop_reading()
         self._maintenance.stop()
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await self._services.produce.drain()
+        except TimeoutError:
+            log.warning("the disk did not confirm everything within %d s", DRAIN_TIMEOUT_S)
         self._services.coordinators.stop()
         for listener in self._listeners:
             listener.close_connections()

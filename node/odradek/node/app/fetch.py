@@ -17,6 +17,7 @@ from odradek.node.runtime.alarm import Alarm
 from odradek.node.runtime.deadlines import Deadlines
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.record_batch import iter_headers
 
 Buffer = bytes | bytearray | memoryview
 
@@ -73,16 +74,20 @@ class FetchResult(NamedTuple):
 class PendingFetch:
     """A parked fetch."""
 
-    __slots__ = ("_service", "command", "deferred", "plan")
+    __slots__ = ("_service", "command", "deferred", "found_bytes", "plan", "seen_bytes", "watched")
 
     def __init__(self, service: FetchService, command: FetchCommand, plan: FetchPlan) -> None:
         self._service = service
         self.command = command
         self.plan = plan
+        self.watched: list[Partition] = []
+        # At the last look: bytes found, and bytes that had ever become visible in the watched partitions.
+        self.found_bytes = 0
+        self.seen_bytes = 0
         self.deferred: Deferred[FetchResult] = Deferred(on_abandon=self._abandon)
 
-    def on_advance(self) -> None:
-        self._service.retry(self)
+    def on_advance(self, *, broken: bool) -> None:
+        self._service.retry(self, broken=broken)
 
     def _abandon(self) -> None:
         self._service.forget(self)
@@ -122,22 +127,41 @@ class FetchService:
         if must_answer or size >= command.min_bytes or command.max_wait_ms <= 0 or not plan.partitions:
             return Deferred.resolved(self._answer(plan, fetched))
         pending = PendingFetch(self, command, plan)
-        watched: list[Partition] = []
-        for asked in plan.partitions:
-            partition = self._replicas.find(asked.topic, asked.index)
-            if isinstance(partition, Partition):
-                watched.append(partition)
-        self._replicas.watchers.add(pending, watched)
+        self._watch(pending, size)
         deadline_ms = now_ms + command.max_wait_ms
         self._deadlines.add(pending, deadline_ms)
         self._alarm.announce(deadline_ms)
         return pending.deferred
 
-    def retry(self, pending: PendingFetch) -> None:
-        """Something a parked fetch watches has changed: answer if that is enough."""
+    def _watch(self, pending: PendingFetch, size: int) -> None:
+        found = [self._replicas.find(asked.topic, asked.index) for asked in pending.plan.partitions]
+        pending.watched = [partition for partition in found if isinstance(partition, Partition)]
+        self._replicas.watchers.add(pending, pending.watched)
+        self._note(pending, size)
+
+    def _note(self, pending: PendingFetch, size: int) -> None:
+        pending.found_bytes = size
+        pending.seen_bytes = sum(partition.visible_bytes for partition in pending.watched)
+
+    def retry(self, pending: PendingFetch, *, broken: bool) -> None:
+        """Something a parked fetch watches has changed: answer if that is enough.
+
+        Nothing is read while what became visible since the last look cannot be enough: a fetch that waits for many
+        bytes would read them again and again.
+        """
+        min_bytes = pending.command.min_bytes
+        if not broken:
+            added = sum(partition.visible_bytes for partition in pending.watched) - pending.seen_bytes
+            if pending.found_bytes + added < min_bytes:
+                return
         fetched, size, must_answer = self._read(pending.command, pending.plan.partitions)
-        if must_answer or size >= pending.command.min_bytes:
+        if must_answer or size >= min_bytes:
             self._finish(pending, fetched)
+        elif broken:  # a topic was made again: watch what has its name now
+            self._replicas.watchers.discard(pending)
+            self._watch(pending, size)
+        else:
+            self._note(pending, size)
 
     def forget(self, pending: PendingFetch) -> None:
         self._replicas.watchers.discard(pending)
@@ -171,6 +195,8 @@ class FetchService:
             length = len(answer.records)
             size += length
             remaining -= length
+        if not must_answer and 0 < size < command.min_bytes:
+            must_answer = any(_is_cut_short(answer, command.isolation_level) for answer in fetched)
         return fetched, size, must_answer
 
     def _read_partition(
@@ -192,6 +218,8 @@ class FetchService:
         if error is not ErrorCode.NONE:
             return FetchedPartition(asked, error)
         log = partition.log
+        if log.is_offline:
+            return FetchedPartition(asked, ErrorCode.KAFKA_STORAGE_ERROR)
         offset = asked.fetch_offset
         if not log.log_start_offset <= offset <= log.log_end_offset:
             out_of_range = FetchedPartition(asked, ErrorCode.OFFSET_OUT_OF_RANGE)
@@ -234,6 +262,15 @@ class FetchService:
                 served.append(answer.asked)
         self._sessions.rotate(session, served)
         return FetchResult(ErrorCode.NONE, plan.session_id, told)
+
+
+def _is_cut_short(answer: FetchedPartition, isolation_level: int) -> bool:
+    """A read ends at the end of its segment: then more is there already, and waiting for it would be in vain."""
+    if not answer.records:
+        return False
+    end = answer.last_stable_offset if isolation_level == READ_COMMITTED else answer.high_watermark
+    *_, (_, last) = iter_headers(answer.records)
+    return last.last_offset + 1 < end
 
 
 def no_aborted_transactions(isolation_level: int) -> list[Any] | None:

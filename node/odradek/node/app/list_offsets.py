@@ -39,6 +39,8 @@ class ListOffsetsService:
         if isinstance(partition, ErrorCode):
             return ListedOffset(partition)
         error = partition.replica.check_leader_epoch(current_leader_epoch)
+        if partition.log.is_offline:
+            error = ErrorCode.KAFKA_STORAGE_ERROR
         if error is not ErrorCode.NONE:
             return ListedOffset(error)
         return _look_up(partition, timestamp, isolation_level)

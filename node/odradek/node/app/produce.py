@@ -8,6 +8,7 @@ one object for the request, however many partitions it has.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -83,6 +84,8 @@ class PendingProduce:
                 self._service.finish(self, self._results)
 
     def expire(self) -> None:
+        if not self.waiting:
+            return
         for place in self.waiting.values():
             self._results[place] = failed(ErrorCode.REQUEST_TIMED_OUT)
         self.waiting.clear()
@@ -99,6 +102,7 @@ class ProduceService:
         self._clock = clock
         self._deadlines: Deadlines[PendingProduce] = Deadlines()
         self._alarm = new_alarm(self._on_due)
+        self._drained: asyncio.Future[None] | None = None
 
     def produce(self, context: RequestContext, command: ProduceCommand) -> Deferred[list[AppendResult]]:
         """One result per partition of the command, in its order."""
@@ -108,14 +112,16 @@ class ProduceService:
         now_ms = self._clock()
         results: list[AppendResult] = []
         pending: PendingProduce | None = None
+        seen: set[Partition] = set()
         for asked in command.partitions:
             partition = self._replicas.find(asked.topic, asked.index)
             if isinstance(partition, ErrorCode):
                 results.append(failed(partition))
                 continue
-            if pending is not None and partition in pending.waiting:
+            if partition in seen:
                 results.append(failed(ErrorCode.INVALID_REQUEST, "one partition twice in a request"))
                 continue
+            seen.add(partition)
             if command.transactional_id is not None or _is_transactional(asked.records):
                 results.append(failed(ErrorCode.INVALID_TXN_STATE, "transactions are not served"))
                 continue
@@ -133,9 +139,17 @@ class ProduceService:
         self._alarm.announce(deadline_ms)
         return pending.deferred
 
+    async def drain(self) -> None:
+        """Return when nothing waits for the disk any more."""
+        while len(self._deadlines):
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
     def finish(self, pending: PendingProduce, results: list[AppendResult]) -> None:
         self._deadlines.discard(pending)
         pending.deferred.resolve(results)
+        if self._drained is not None and not len(self._deadlines) and not self._drained.done():
+            self._drained.set_result(None)
 
     def _on_due(self, now_ms: int) -> int | None:
         for pending in self._deadlines.pop_due(now_ms):

@@ -34,6 +34,8 @@ class RecordsService:
         partition = self._replicas.find(topic, index)
         if isinstance(partition, ErrorCode):
             return partition, -1
+        if partition.log.is_offline:
+            return ErrorCode.KAFKA_STORAGE_ERROR, -1
         if "delete" not in partition.log.config.cleanup_policy:
             return ErrorCode.POLICY_VIOLATION, -1
         high_watermark = partition.replica.high_watermark

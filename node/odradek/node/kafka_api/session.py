@@ -174,6 +174,8 @@ class Session:
             buffers += slots.popleft().buffers or ()
         if buffers:
             connection.write(buffers)
+        else:
+            connection.answered()
         self._maybe_continue(connection)
 
     def _fail(self, slot: _Slot, error: Exception) -> None:

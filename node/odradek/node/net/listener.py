@@ -22,6 +22,7 @@ Buffer = bytes | bytearray | memoryview
 
 _RECEIVE_BUFFER_BYTES = 1024 * 1024
 _WRITE_HIGH_WATER_BYTES = 1024 * 1024
+_CLOSE_GRACE_S = 5
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         "_listener",
         "_reader",
         "_reading",
+        "_stopping",
         "local_address",
         "peer_host",
         "peer_port",
@@ -83,6 +85,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reading = True
         self._active = True
         self._eof = False
+        self._stopping = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
         self.peer_host = ""
@@ -144,11 +147,20 @@ class Connection(asyncio.BufferedProtocol):
         """Send one answer. Answers given while frames are being taken leave together in one write."""
         if self._corked is not None:
             self._corked.extend(buffers)
-        elif self.transport is not None:
+        elif self.transport is not None and not self.transport.is_closing():
             self._active = True
             self.transport.writelines(buffers)
-            if self._eof and self._handler is not None and self._handler.idle():
-                self.close()
+            self.answered()
+
+    def answered(self) -> None:
+        """The session has completed something, perhaps without bytes: a half-closed peer may have it all now."""
+        if self._eof and self._corked is None and self._handler is not None and self._handler.idle():
+            self.close()
+
+    def stop_reading(self) -> None:
+        """Take no further request; answers to those taken still go out."""
+        self._stopping = True
+        self._set_reading()
 
     def resume(self) -> None:
         """The session can take frames again."""
@@ -159,8 +171,10 @@ class Connection(asyncio.BufferedProtocol):
         self._set_reading()
 
     def close(self) -> None:
-        """Flush what was written, then close."""
-        if self.transport is not None:
+        """Flush what was written, then close; a peer that does not read is not waited for long."""
+        if self.transport is not None and not self.transport.is_closing():
+            if self.transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(_CLOSE_GRACE_S, self.abort)
             self.transport.close()
 
     def abort(self) -> None:
@@ -177,7 +191,7 @@ class Connection(asyncio.BufferedProtocol):
         self._corked = corked
         failure: Exception | None = None
         try:
-            while not (self._busy or self._choked):
+            while not (self._busy or self._choked or self._stopping):
                 frame = self._reader.next_frame()
                 if frame is None:
                     break
@@ -200,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
         self._set_reading()
 
     def _set_reading(self) -> None:
-        wanted = not (self._busy or self._choked)
+        wanted = not (self._busy or self._choked or self._stopping)
         if wanted == self._reading or self.transport is None or self.transport.is_closing():
             return
         self._reading = wanted
@@ -272,6 +286,10 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def stop_reading(self) -> None:
+        for connection in self._connections:
+            connection.stop_reading()
 
     def close_connections(self) -> None:
         for connection in list(self._connections):

@@ -57,14 +57,23 @@ class ProduceWaiter(Protocol):
 
 
 class FetchWaiter(Protocol):
-    def on_advance(self) -> None:
-        """At least one watched partition has more to read, or cannot be read any more."""
+    def on_advance(self, *, broken: bool) -> None:
+        """A watched partition has more to read, or (`broken`) is not what it was any more."""
 
 
 class Partition:
     """One opened partition: its pure replica, its log, and who waits for it."""
 
-    __slots__ = ("index", "log", "produce_waiters", "replica", "topic", "topic_id")
+    __slots__ = (
+        "appended_bytes",
+        "index",
+        "log",
+        "produce_waiters",
+        "replica",
+        "topic",
+        "topic_id",
+        "visible_bytes",
+    )
 
     def __init__(self, topic: str, topic_id: bytes, index: int, log: PartitionLog, replica: Replica) -> None:
         self.topic = topic
@@ -72,6 +81,10 @@ class Partition:
         self.index = index
         self.log = log
         self.replica = replica
+        self.appended_bytes = 0
+        self.visible_bytes = 0
+        """Of what was appended since it was opened, at least what the high watermark has passed; only grows. What a
+        fetch that waits for many bytes counts by."""
         self.produce_waiters: OffsetWaiters[ProduceWaiter] = OffsetWaiters()
 
     @property
@@ -99,7 +112,7 @@ class Replicas:
         self._clock = clock
         self._call_soon = call_soon
         self._partitions: dict[tuple[str, int], Partition] = {}
-        self._advanced: dict[Partition, None] = {}
+        self._advanced: dict[Partition, bool] = {}  # -> whether it broke
         self.watchers: PartitionWatchers[Partition, FetchWaiter] = PartitionWatchers()
 
     # -- look-up
@@ -123,9 +136,10 @@ class Replicas:
         log = self._logs.open(topic, index, placement.topic_id, self._topics.log_config(topic))
         replica = Replica(self._node_id)
         partition = Partition(topic, placement.topic_id, index, log, replica)
-        log.load(self._clock())
-        if log.is_offline:
-            return ErrorCode.KAFKA_STORAGE_ERROR
+        if log.load(self._clock()) is None:
+            return (
+                ErrorCode.KAFKA_STORAGE_ERROR
+            )  # tried again by the next request, unless the directory failed
         log.flush_listener = lambda _: self._on_flushed(partition)
         replica.become_leader(place.leader_epoch, place.isr, log.log_end_offset, log.flushed_offset)
         log.high_watermark = replica.high_watermark
@@ -141,12 +155,10 @@ class Replicas:
         replica = partition.replica
         log = partition.log
         result = log.append_as_leader(records, replica.leader_epoch, now_ms, version)
-        if (
-            result.error is ErrorCode.NONE
-            and not result.duplicate
-            and replica.on_local_append(log.log_end_offset, durable=not log.durable_gating)
-        ):
-            self._advance(partition)
+        if result.error is ErrorCode.NONE and not result.duplicate:
+            partition.appended_bytes += len(records or ())
+            if replica.on_local_append(log.log_end_offset, durable=not log.durable_gating):
+                self._advance(partition)
         return result
 
     def _on_flushed(self, partition: Partition) -> None:
@@ -155,20 +167,21 @@ class Replicas:
 
     def _advance(self, partition: Partition) -> None:
         high_watermark = partition.log.high_watermark = partition.replica.high_watermark
+        partition.visible_bytes = partition.appended_bytes
         for waiter in partition.produce_waiters.advance(high_watermark):
             waiter.on_passed(partition)
-        self._wake_soon(partition)
+        self._wake_soon(partition, broken=False)
 
-    def _wake_soon(self, partition: Partition) -> None:
+    def _wake_soon(self, partition: Partition, *, broken: bool) -> None:
         if not self._advanced:
             self._call_soon(self._wake_fetches)
-        self._advanced[partition] = None
+        self._advanced[partition] = broken or self._advanced.get(partition, False)
 
     def _wake_fetches(self) -> None:
         advanced, self._advanced = self._advanced, {}
-        for partition in advanced:
+        for partition, broken in advanced.items():
             for waiter in self.watchers.of(partition):
-                waiter.on_advance()
+                waiter.on_advance(broken=broken)
 
     # -- image and failures
 
@@ -177,8 +190,10 @@ class Replicas:
         now_ms = self._clock()
         for topic in deleted:
             for index in range(len(topic.partitions)):
-                self._drop((topic.name, index), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+                partition = self._partitions.pop((topic.name, index), None)
                 self._logs.delete(topic.name, index, now_ms)
+                if partition is not None:
+                    self._fail_soon(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         for name in reconfigured:
             placement = self._topics.topic(name)
             for index in range(len(placement.partitions) if placement is not None else 0):
@@ -191,14 +206,16 @@ class Replicas:
         for log in logs:
             partition = self._partitions.get((log.topic, log.partition))
             if partition is not None and partition.log is log:
-                self._fail(partition, ErrorCode.KAFKA_STORAGE_ERROR)
+                self._fail_soon(partition, ErrorCode.KAFKA_STORAGE_ERROR)
 
-    def _drop(self, key: tuple[str, int], error: ErrorCode) -> None:
-        partition = self._partitions.pop(key, None)
-        if partition is not None:
-            self._fail(partition, error)
+    def _fail_soon(self, partition: Partition, error: ErrorCode) -> None:
+        """Why soon: an answer lets its connection send the next request, which must find everything in order."""
+        waiters = partition.produce_waiters.clear()
 
-    def _fail(self, partition: Partition, error: ErrorCode) -> None:
-        for waiter in partition.produce_waiters.clear():
-            waiter.on_failed(partition, error)
-        self._wake_soon(partition)
+        def fail() -> None:
+            for waiter in waiters:
+                waiter.on_failed(partition, error)
+
+        if waiters:
+            self._call_soon(fail)
+        self._wake_soon(partition, broken=True)

@@ -2,6 +2,7 @@ import pytest
 from tests.unit.node.app.data_path import World, at, batch
 
 from odradek.proto.kafka.record_batch import iter_headers
+from odradek.storage.log_config import LogConfig
 
 
 def filled(batches: int = 3) -> World:
@@ -135,3 +136,38 @@ def test_an_abandoned_fetch_leaves_nothing_behind() -> None:
 def test_read_committed_stops_at_the_last_stable_offset() -> None:
     world = filled()
     assert world.fetch(at(0), isolation=1).partitions[0].last_stable_offset == 6
+
+
+def test_a_fetch_for_many_bytes_reads_only_when_there_can_be_enough() -> None:
+    world = filled(0)
+    log = world.partition().log
+    size = len(batch(1, value=b"x" * 1000))
+    outcome = world.fetch(at(0), min_bytes=3 * size)
+    calls = world.disk.calls
+    for _ in range(2):
+        world.produce(("t", 0, batch(1, value=b"x" * 1000)))
+        world.flush()
+    assert not outcome.done and log.log_end_offset == 2
+    world.produce(("t", 0, batch(1, value=b"x" * 1000)))
+    world.flush()
+    assert outcome.sizes == [3 * size] and world.disk.calls > calls
+
+
+def test_a_read_that_ends_with_its_segment_is_answered_when_there_is_more() -> None:
+    world = World()
+    world.topics.config = LogConfig(segment_bytes=200)
+    for _ in range(3):
+        world.produce(("t", 0, batch(1, value=b"x" * 100)))
+    world.flush()
+    outcome = world.fetch(at(0), min_bytes=10_000)
+    assert outcome.done and outcome.sizes[0] < 10_000
+    last = world.fetch(at(2), min_bytes=10_000)
+    assert not last.done
+
+
+def test_a_fetch_from_an_offline_directory_is_an_error_even_at_the_end() -> None:
+    world = filled()
+    world.produce(("t", 1, batch()))
+    world.disk.fail_call(1, sticky=True)
+    world.flush()
+    assert world.fetch(at(6)).errors == ["KAFKA_STORAGE_ERROR"]

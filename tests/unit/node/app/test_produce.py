@@ -1,3 +1,5 @@
+import asyncio
+
 from tests.unit.node.app.data_path import World, batch
 
 from odradek.proto.kafka.errors import ErrorCode
@@ -96,6 +98,7 @@ def test_deleting_the_topic_ends_the_wait() -> None:
     outcome = world.produce(("t", 0, batch()))
     deleted = world.topics.known.pop("t")
     world.replicas.on_topics_changed([deleted], [])
+    world.turn()
     assert outcome.errors == ["UNKNOWN_TOPIC_OR_PARTITION"]
     assert world.replicas.find("t", 0) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
@@ -119,3 +122,26 @@ def test_transactional_batches_are_refused_and_not_appended() -> None:
 def test_an_empty_record_set_is_refused() -> None:
     world = World()
     assert world.produce(("t", 0, None)).errors != ["NONE"]
+
+
+async def test_draining_waits_for_the_last_confirmation() -> None:
+    world = World()
+    await world.produces.drain()
+    outcome = world.produce(("t", 0, batch()))
+    draining = asyncio.ensure_future(world.produces.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    world.flush()
+    await asyncio.wait_for(draining, 10)
+    assert outcome.done
+
+
+def test_a_disk_that_fails_while_a_request_is_being_built_ends_it_once() -> None:
+    world = World()
+    world.produce(("t", 0, batch()), ("t", 1, batch()))
+    world.flush()
+    world.disk.fail_call(2, sticky=True)
+    outcome = world.produce(("t", 0, batch()), ("t", 1, batch()), ("u", 0, batch()))
+    world.turn()
+    world.pass_time(10_000)
+    assert outcome.done and set(outcome.errors) <= {"KAFKA_STORAGE_ERROR"}

@@ -212,6 +212,16 @@ async def test_a_request_without_an_answer_still_holds_its_place() -> None:
         assert (await answer(reader))[0] == 2
 
 
+async def test_a_half_closed_connection_that_gets_no_answer_is_closed_too() -> None:
+    async with serving() as (node, reader, writer):
+        writer.write(produce(1, acks=2))
+        await until(lambda: node.quiet)
+        writer.write_eof()
+        await asyncio.sleep(0.01)
+        node.quiet[0].resolve(None)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
 async def test_an_answer_that_cannot_be_encoded_costs_only_its_connection() -> None:
     async with serving() as (node, reader, writer):
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", node.listener.port)

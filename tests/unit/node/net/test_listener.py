@@ -108,3 +108,25 @@ async def test_a_peer_that_does_not_read_stops_being_read() -> None:
         for _ in range(40):
             assert await asyncio.wait_for(reader.readexactly(4 + len(body)), 20) == frame(body)
         writer.close()
+
+
+async def test_a_peer_that_never_reads_is_not_kept_when_it_is_idle() -> None:
+    async with listening(ConnectionLimits(10, 10, 50, 10_000_000)) as (listener, handlers):
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own transport has it
+        for _ in range(30):
+            writer.write(frame(b"z" * 1_000_000))
+        await asyncio.wait_for(handlers[0].gone.wait(), 10)
+        writer.transport.abort()
+
+
+async def test_no_request_is_taken_any_more_after_reading_was_stopped() -> None:
+    async with listening(ConnectionLimits(10, 10, -1, 1000)) as (listener, handlers):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(frame(b"one"))
+        assert await asyncio.wait_for(reader.readexactly(7), 10) == frame(b"one")
+        listener.stop_reading()
+        writer.write(frame(b"two"))
+        await asyncio.sleep(0.02)
+        handlers[0].connection.close()
+        assert await closed(reader)

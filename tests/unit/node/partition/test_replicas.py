@@ -10,9 +10,11 @@ from odradek.storage.log_config import LogConfig
 class Watcher:
     def __init__(self) -> None:
         self.calls = 0
+        self.broken = False
 
-    def on_advance(self) -> None:
+    def on_advance(self, *, broken: bool) -> None:
         self.calls += 1
+        self.broken = broken
 
 
 def test_a_partition_is_opened_at_its_first_use_and_kept() -> None:
@@ -77,5 +79,26 @@ def test_a_failed_directory_wakes_whoever_watches() -> None:
     world.produce(("t", 0, batch()))
     world.disk.fail_call(1, sticky=True)
     world.flush()
-    assert watcher.calls == 1
+    assert watcher.calls == 1 and watcher.broken
     assert world.replicas.find("t", 1) is ErrorCode.KAFKA_STORAGE_ERROR
+
+
+def test_a_request_that_follows_the_end_of_a_deleted_topic_finds_the_new_one_whole() -> None:
+    world = World()
+
+    class Next:
+        def on_passed(self, partition: Partition) -> None:
+            raise AssertionError("the topic is gone")
+
+        def on_failed(self, partition: Partition, error: ErrorCode) -> None:
+            self.outcome = world.produce(("t", 0, batch(2)))
+
+    follower = Next()
+    world.produce(("t", 0, batch(5)))
+    world.partition().produce_waiters.add(5, follower)
+    deleted = world.topics.known["t"]
+    world.topics.known["t"] = type(deleted)("t", b"T" * 16)
+    world.replicas.on_topics_changed([deleted], [])
+    world.turn()
+    world.flush()
+    assert follower.outcome.base_offsets == [0] and world.partition().log.log_end_offset == 2
