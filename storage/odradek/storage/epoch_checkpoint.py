@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from odradek.storage.checkpoints import LEADER_EPOCHS
 from odradek.storage.disk import DiskError
-from odradek.storage.leader_epoch_cache import LeaderEpochCache
+from odradek.storage.leader_epoch_cache import LeaderEpochCache, decode
 from odradek.storage.local_log import LocalLog
 
 
@@ -37,9 +37,16 @@ class StoredEpochs:
             self.save(local)
 
     def truncate_from_start(self, local: LocalLog, start_offset: int) -> None:
-        """The log starts later."""
+        """The log starts later. After DiskError nothing is different."""
+        before = self.cache.encode()
         if self.cache.truncate_from_start(start_offset) and local.has_directory:
-            self.save(local)
+            try:
+                self.save(local)
+            except DiskError:
+                old = decode(before)
+                assert isinstance(old, LeaderEpochCache), "what was encoded is decoded"
+                self.cache = old
+                raise
 
     def save(self, local: LocalLog, *, durable: bool = False) -> None:
         """Write the file; with `durable` it is synced before the next offset counts as flushed."""

@@ -92,6 +92,7 @@ class LocalLog:
         if self.has_directory:
             return
         disk = self.home.disk
+        self.home.before_directory(self.path.rpartition("/")[2])
         disk.makedirs(self.path)
         # Not synced: where a power cut took it, the log is known by its name, as before KIP-516.
         metadata = f"{self.path}/{PARTITION_METADATA}"

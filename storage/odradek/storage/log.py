@@ -37,7 +37,7 @@ from odradek.storage.retention import NEVER
 from odradek.storage.segment import CorruptSegmentError
 from odradek.storage.segments import Segments, must_roll
 from odradek.storage.timestamps import TimestampOffset, find_newest, find_timestamp
-from odradek.storage.upkeep import drop_old_segments, roll
+from odradek.storage.upkeep import drop_old_segments, roll, roll_jitter_ms
 
 __all__ = ["AppendResult", "PartitionLog"]
 
@@ -93,9 +93,7 @@ class PartitionLog:
         self.config = config
         self.durable_gating = config.flush_messages == 1
         """Whether an append may be acknowledged only once `flushed_offset` has passed it."""
-        jitter = config.segment_jitter_ms
-        # Any fixed number per partition spreads the rolls; no random generator is needed.
-        self._jitter_ms = (self.partition * 0x9E3779B1 + len(self.topic)) % jitter if jitter > 0 else 0
+        self._jitter_ms = roll_jitter_ms(self.topic, self.partition, config)
 
     # state
 
@@ -184,6 +182,7 @@ class PartitionLog:
         self._epochs = epochs
         self._producers = StoredProducers(found.producers, found.snapshot_offset)
         self._start = found.log_start_offset
+        self.high_watermark = min(self.high_watermark, local.end_offset)  # it may be that of a deleted log
         self._local = local
         self._retention_checked_ms = now_ms
         self._schedule_retention(now_ms)
@@ -213,11 +212,13 @@ class PartitionLog:
         local = self._local
         if local is None or self.home.error is not None:
             return
-        if local.has_directory and self._producers.offset != local.end_offset:
-            local.finish_active()
-            self._producers.save(local)
-            self._epochs.save(local, durable=True)
-        local.close(submit=submit)
+        try:
+            if local.has_directory and self._producers.offset != local.end_offset:
+                local.finish_active()
+                self._producers.save(local)
+                self._epochs.save(local, durable=True)
+        finally:
+            local.close(submit=submit)
 
     def release(self) -> None:
         """Let go of a log that is being deleted, for ever: its name may belong to another topic's log by now."""
@@ -301,19 +302,16 @@ class PartitionLog:
             for header in headers:
                 if header.partition_leader_epoch > self._epochs.cache.latest_epoch:
                     self._epochs.assign(local, header.partition_leader_epoch, header.base_offset)
-            data = memoryview(records)[: found.size]
-            local.append_all(data, headers, self.config.index_interval_bytes)
+            local.append_all(memoryview(records)[: found.size], headers, self.config.index_interval_bytes)
         except DiskError as error:
             return AppendResult(self._on_error(error), error_message=error.reason)
         self._producers.take_in(records, found.headers, now_ms)
         self._after_append(local, found.size, now_ms)
         return AppendResult(_NONE, first.base_offset, last.last_offset, -1, self._start)
 
-    def _make_room(
-        self, local: LocalLog, size: int, last_offset: int, max_timestamp: int, now_ms: int
-    ) -> None:
+    def _make_room(self, local: LocalLog, size: int, last_offset: int, newest: int, now_ms: int) -> None:
         """An active segment with a file and room for the batch. Raises DiskError, nothing changed then."""
-        if must_roll(local.active, self.config, size, last_offset, max_timestamp, now_ms, self._jitter_ms):
+        if must_roll(local.active, self.config, size, last_offset, newest, now_ms, self._jitter_ms):
             roll(local, self._producers, now_ms)
         if local.active.file is None:
             local.open_active()
@@ -430,10 +428,12 @@ class PartitionLog:
         return _NONE
 
     def _set_start(self, local: LocalLog, offset: int) -> None:
+        self._epochs.truncate_from_start(
+            local, offset
+        )  # the only step that can fail; nothing is changed then
         self._start = offset
         self._producers.state.advance_log_start_offset(offset)
         self.home.on_log_start_offset(self.name, offset)
-        self._epochs.truncate_from_start(local, offset)
 
     # maintenance
 
@@ -480,13 +480,13 @@ class PartitionLog:
             return next_check_ms
         else:  # records were deleted by offset: only what lies below goes now, age and size have their own time
             config = replace(config, retention_ms=-1, retention_bytes=-1)
-        end = local.end_offset
-        limit = end if self.high_watermark < 0 else min(self.high_watermark, end)
-        start, again_ms = drop_old_segments(local, self._producers, config, self._start, limit, now_ms)
-        if start > self._start:
+        first, limit = self._start, self.high_watermark
+        start, again_ms = drop_old_segments(local, self._producers, config, first, limit, now_ms)
+        if start > first:
             log.info("%s: records below offset %d are deleted", self.path, start)
+            self._start = start  # whatever fails now, they are gone
             self._set_start(local, start)
-        if end <= self._start:
+        if local.end_offset <= start:
             return NEVER
         return next_check_ms if config is not self.config else max(again_ms, now_ms + interval)
 

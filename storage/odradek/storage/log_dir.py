@@ -3,6 +3,10 @@
 Decides: what is remembered about the logs in it that are not loaded, and when the checkpoint files are due.
 Does not decide anything about a single log (`log`) or about several directories (`log_dirs`).
 
+What the checkpoint files say of a log that is deleted must never be believed of a later one of the same name: it
+is taken out of them before a log of such a name gets its directory, or at the next maintenance. One write
+serves all names that were deleted meanwhile.
+
 Invariants: once `error` is set it stays until the process ends, nothing in the directory is acknowledged or
 answered again and nothing is synced again. `.kafka_cleanshutdown` is on disk only while no log is open.
 
@@ -43,6 +47,8 @@ FUTURE_SUFFIX: Final = "-future"
 CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
 """Appended bytes that make new recovery points due: what a start after `kill -9` may have to scan."""
 CHECKPOINT_INTERVAL_MS: Final = 60_000
+RETRY_MS: Final = 1000
+"""After which a checkpoint that found the disk full is tried again."""
 MANY_LOGS: Final = 64
 """Loaded logs from which on a clean end syncs the volume once instead of each file."""
 _MAX_NAME: Final = 255
@@ -76,7 +82,9 @@ class LogDir:
         self._lock: Lock | None = None
         self._changed: dict[PartitionLog, None] = {}
         self._changed_bytes = 0
-        self._start_offsets_changed = False
+        self._start_offsets_due_ms: int | None = None
+        self._stale_names: set[str] = set()
+        """Logs that are gone, and still in the checkpoint files."""
         self._saved_ms = 0
 
     def open(self, now_ms: int) -> None:
@@ -92,6 +100,8 @@ class LogDir:
         self.recovery_points = read_offsets(disk, f"{self.path}/{RECOVERY_POINTS}")
         self.log_start_offsets = read_offsets(disk, f"{self.path}/{LOG_START_OFFSETS}")
         self.high_watermarks = read_offsets(disk, f"{self.path}/{HIGH_WATERMARKS}")
+        for gone in {*self.recovery_points, *self.log_start_offsets, *self.high_watermarks} - self.names:
+            self._forget_offsets(gone)  # killed between the deletion and the write of the checkpoints
         self._saved_ms = now_ms
         marker = f"{self.path}/{CLEAN_SHUTDOWN}"
         if disk.exists(marker):
@@ -142,7 +152,8 @@ class LogDir:
     def on_log_start_offset(self, name: str, offset: int) -> None:
         """The start of a log moved; on disk at the next maintenance."""
         self.log_start_offsets[name] = offset
-        self._start_offsets_changed = True
+        if self._start_offsets_due_ms is None:
+            self._start_offsets_due_ms = 0
 
     def on_truncated(self, name: str, end_offset: int) -> None:
         """A log got shorter: what is appended now must be checked after a crash. Raises DiskError."""
@@ -151,14 +162,28 @@ class LogDir:
             write_offsets(self.disk, f"{self.path}/{RECOVERY_POINTS}", self.recovery_points)
 
     def forget(self, name: str, log: PartitionLog | None) -> None:
-        """The log of that name is deleted."""
+        """The log of that name is deleted, or was another topic's; the checkpoint files follow soon."""
         if log is not None:
             self._changed.pop(log, None)
         self.names.discard(name)
         self.suspects.discard(name)
         self.clean_names.discard(name)
+        self._forget_offsets(name)
+
+    def _forget_offsets(self, name: str) -> None:
         for offsets in (self.recovery_points, self.log_start_offsets, self.high_watermarks):
-            offsets.pop(name, None)
+            if offsets.pop(name, None) is not None:
+                self._stale_names.add(name)
+
+    def before_directory(self, name: str) -> None:
+        """A log is about to get its directory: no older one of that name is in the checkpoints. DiskError."""
+        if name in self._stale_names:
+            self._drop_stale()
+
+    def _drop_stale(self) -> None:
+        self._write_all()
+        self._write_start_offsets()
+        self._stale_names.clear()
 
     def move_away(self, name: str, unique: str, suffix: str) -> str:
         """Rename a partition's directory so that no log has it any more; the new path. Raises DiskError."""
@@ -176,17 +201,21 @@ class LogDir:
     def next_deadline_ms(self, never: int) -> int:
         """When `run_maintenance` has something to do."""
         due = self.removals[0][0] if self.removals else never
-        if self._start_offsets_changed:
-            return 0
+        if self._start_offsets_due_ms is not None:
+            due = min(due, self._start_offsets_due_ms)
         if self._changed_bytes >= CHECKPOINT_BYTES:
             due = min(due, self._saved_ms + CHECKPOINT_INTERVAL_MS)
         return due
 
     def run_maintenance(self, now_ms: int, budget: int) -> None:
         """Write the checkpoints that are due, and remove up to `budget` files or directories. DiskError."""
-        if self._start_offsets_changed:
-            self._start_offsets_changed = False
-            write_offsets(self.disk, f"{self.path}/{LOG_START_OFFSETS}", self.log_start_offsets)
+        if self._start_offsets_due_ms is not None and self._start_offsets_due_ms <= now_ms:
+            self._start_offsets_due_ms = (
+                now_ms + RETRY_MS
+            )  # a full disk must neither lose this nor make it spin
+            self._write_start_offsets()
+        if self._stale_names:
+            self._drop_stale()
         if self._changed_bytes >= CHECKPOINT_BYTES and now_ms >= self._saved_ms + CHECKPOINT_INTERVAL_MS:
             self._saved_ms = now_ms
             self.save_recovery_points()
@@ -209,15 +238,19 @@ class LogDir:
         for log in self._changed:
             log.checkpoint()
             self._remember(log, log.flushed_offset)
+        self._write_all()
         self._changed.clear()
         self._changed_bytes = 0
-        self._write_all()
 
     def _remember(self, log: PartitionLog, flushed_offset: int) -> None:
         self.recovery_points[log.name] = flushed_offset
         self.log_start_offsets[log.name] = log.log_start_offset
         if log.high_watermark >= 0:
             self.high_watermarks[log.name] = log.high_watermark
+
+    def _write_start_offsets(self) -> None:
+        write_offsets(self.disk, f"{self.path}/{LOG_START_OFFSETS}", self.log_start_offsets)
+        self._start_offsets_due_ms = None
 
     def _write_all(self) -> None:
         write_offsets(self.disk, f"{self.path}/{RECOVERY_POINTS}", self.recovery_points)
@@ -242,7 +275,7 @@ class LogDir:
                 if log.is_loaded:
                     self._remember(log, log.log_end_offset)
             self._write_all()
-            write_offsets(self.disk, f"{self.path}/{LOG_START_OFFSETS}", self.log_start_offsets)
+            self._write_start_offsets()
             if not self.suspects:
                 self.disk.remove(f"{self.path}/{FAILED_SYNC}")
                 replace_file(self.disk, f"{self.path}/{CLEAN_SHUTDOWN}", b"")

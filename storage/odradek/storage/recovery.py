@@ -94,16 +94,14 @@ def _list(home: LogDir, name: str, topic_id: bytes) -> _Listing | None:
     try:
         files = home.disk.listdir(path)
     except MissingFileError:
-        home.names.discard(name)
+        home.forget(name, None)
         return None
     if PARTITION_METADATA in files:
         found = decode_partition_metadata(home.disk.read(f"{path}/{PARTITION_METADATA}"))
         if found is not None and found != topic_id:
             moved = home.move_away(name, found.hex(), STRAY_SUFFIX)
             log.warning("%s held another topic's log (id %s); kept as %s", path, found.hex(), moved)
-            for offsets in (home.recovery_points, home.log_start_offsets, home.high_watermarks):
-                offsets.pop(name, None)
-            home.names.discard(name)
+            home.forget(name, None)
             return None
     for file in files:
         if file.endswith(_LEFTOVERS):

@@ -21,6 +21,13 @@ def roll(local: LocalLog, producers: StoredProducers, now_ms: int) -> None:
         local.begin_segment(now_ms)
 
 
+def roll_jitter_ms(topic: str, partition: int, config: LogConfig) -> int:
+    """What is added to the age of a segment, so that logs made together do not roll together."""
+    jitter = config.segment_jitter_ms
+    # Any fixed number per partition spreads the rolls; no random generator is needed.
+    return (partition * 0x9E3779B1 + len(topic)) % jitter if jitter > 0 else 0
+
+
 def drop_old_segments(
     local: LocalLog,
     producers: StoredProducers,
@@ -29,8 +36,13 @@ def drop_old_segments(
     high_watermark: int,
     now_ms: int,
 ) -> tuple[int, int]:
-    """Delete the segments nobody wants any more. (log start offset now, when there may be more to delete)."""
-    plan = plan_retention(local.summaries(), config, log_start_offset, high_watermark, now_ms)
+    """Delete the segments nobody wants any more. (log start offset now, when there may be more to delete).
+
+    `high_watermark`: nothing from there on is deleted; -1 for the log end.
+    """
+    end = local.end_offset
+    limit = end if high_watermark < 0 else min(high_watermark, end)
+    plan = plan_retention(local.summaries(), config, log_start_offset, limit, now_ms)
     if plan.delete_count:
         if plan.delete_count == len(local.segments):
             roll(local, producers, now_ms)

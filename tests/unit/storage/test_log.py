@@ -330,3 +330,16 @@ def test_an_idle_log_is_small() -> None:
         tracemalloc.stop()
     assert unloaded < 1000, unloaded
     assert loaded < 5000, loaded
+
+
+def test_records_that_could_not_be_deleted_are_all_there() -> None:
+    storage = Storage()
+    log = storage.open()
+    append(log, 4)
+    log.append_as_leader(batch(2), 1, NOW_MS)
+    storage.memory.capacity = storage.memory.used_bytes
+    assert log.advance_log_start_offset(3) == ErrorCode.KAFKA_STORAGE_ERROR
+    assert (log.log_start_offset, log.end_offset_for_epoch(0)) == (0, (0, 4))
+    storage.memory.capacity = None
+    assert log.advance_log_start_offset(3) == ErrorCode.NONE
+    assert log.log_start_offset == 3

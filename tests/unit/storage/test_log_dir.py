@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.storage.kit import NOW_MS, SMALL, Storage, append
 
-from odradek.storage.checkpoints import CLEAN_SHUTDOWN, RECOVERY_POINTS
-from odradek.storage.disk import DiskError, DiskSyncError
-from odradek.storage.log_dir import CHECKPOINT_INTERVAL_MS, FAILED_SYNC, MANY_LOGS
+from odradek.storage.checkpoints import CLEAN_SHUTDOWN, LOG_START_OFFSETS, RECOVERY_POINTS
+from odradek.storage.disk import DiskError, DiskFullError, DiskSyncError
+from odradek.storage.log_dir import CHECKPOINT_INTERVAL_MS, FAILED_SYNC, MANY_LOGS, RETRY_MS
 from odradek.storage.retention import NEVER
 
 MARK = f"data/{CLEAN_SHUTDOWN}"
@@ -153,3 +153,79 @@ def test_a_sync_that_fails_at_the_end_leaves_no_mark(which: int) -> None:
         fails = [number for number, name in enumerate(storage.memory.log, 1) if name == "sync_volume data"]
         assert storage.disk.exists(MARK) == (not call)
     assert len(storage.failures) == 1
+
+
+def _with_checkpoints(count: int = 1) -> Storage:
+    """Logs whose checkpoints say: start 3, recovery point 4."""
+    storage = Storage()
+    for partition in range(count):
+        append(storage.open(partition=partition), 4)
+        storage.open(partition=partition).advance_log_start_offset(3)
+    storage.restart()
+    return storage
+
+
+def test_checkpoints_of_a_deleted_log_do_not_outlive_it() -> None:
+    storage = _with_checkpoints()
+    storage.dirs.delete("t", 0, NOW_MS)
+    append(storage.open(), 5)
+    storage.kill()
+    log = storage.open()
+    assert (log.log_start_offset, log.log_end_offset) == (0, 5)
+
+
+def test_checkpoints_of_a_log_that_was_set_aside_do_not_outlive_it() -> None:
+    storage = _with_checkpoints()
+    other = storage.dirs.open("t", 0, bytes(reversed(range(16))), SMALL)
+    append(other, 5)
+    storage.kill()
+    log = storage.dirs.open("t", 0, bytes(reversed(range(16))), SMALL)
+    assert (log.log_start_offset, log.log_end_offset) == (0, 5)
+
+
+def test_checkpoints_of_a_log_whose_deletion_was_interrupted_do_not_outlive_it() -> None:
+    storage = _with_checkpoints()
+    storage.dirs.delete("t", 0, NOW_MS)
+    for _ in range(2):
+        storage.kill()
+    append(storage.open(), 5)
+    storage.kill()
+    assert storage.open().log_start_offset == 0
+
+
+def test_many_deleted_logs_are_one_write_of_the_checkpoints() -> None:
+    storage = _with_checkpoints(20)
+    for partition in range(20):
+        storage.dirs.delete("t", partition, NOW_MS)
+    storage.memory.log = []
+    for partition in range(20):
+        append(storage.open(partition=partition))
+    names = [call for call in storage.memory.log if "rename" in call and "checkpoint" in call]
+    assert len([call for call in names if "data/t-" not in call]) == 3
+
+
+def test_checkpoints_follow_a_deletion_at_the_next_maintenance() -> None:
+    storage = _with_checkpoints()
+    storage.dirs.delete("t", 0, NOW_MS)
+    storage.dirs.run_maintenance(NOW_MS)
+    for name in (RECOVERY_POINTS, LOG_START_OFFSETS):
+        assert storage.disk.read(f"data/{name}") == b"0\n0\n"
+
+
+def test_what_a_full_disk_refused_is_written_later() -> None:
+    storage = Storage()
+    home = storage.dirs.dirs[0]
+    append(storage.open(), 4)
+    storage.flush()
+    storage.open().advance_log_start_offset(3)
+    home.on_appended(storage.open(), 64 << 20)
+    storage.memory.capacity = storage.memory.used_bytes
+    now = NOW_MS + CHECKPOINT_INTERVAL_MS
+    with pytest.raises(DiskFullError):
+        home.run_maintenance(now, 1)
+    assert home.next_deadline_ms(NEVER) > NOW_MS, "no spinning"
+    storage.memory.capacity = None
+    home.run_maintenance(now + RETRY_MS, 1)
+    assert storage.disk.read(f"data/{LOG_START_OFFSETS}") == b"0\n1\nt 0 3\n"
+    home.run_maintenance(now + CHECKPOINT_INTERVAL_MS, 1)
+    assert storage.disk.read(f"data/{RECOVERY_POINTS}") == b"0\n1\nt 0 4\n"
