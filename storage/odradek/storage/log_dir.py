@@ -66,6 +66,8 @@ class LogDir:
         self.error: DiskError | None = None
         self.on_failure: Callable[[LogDir, DiskError], None] | None = None
         self.names: set[str] = set()
+        self.is_unknown = False
+        """Whether it failed before `names` were known: any log may be in it."""
         self.log_count = 0
         self.clean_names: set[str] = set()
         """Logs that were closed cleanly and have not been touched since."""

@@ -4,10 +4,13 @@ Decides: in which directory a new log goes, which log has a name now, and which 
 Does not decide anything inside a log (`log`) nor when it is called: the caller owns the timer and asks
 `next_deadline_ms`.
 
+A directory that could not be opened at the start may hold any partition: while there is one, a partition that no
+other directory has is offline rather than made anew, empty, somewhere else, unless the caller knows that it is new.
+
 Nothing here grows with the number of partitions except what each one needs: opening a node lists each
 directory once, opening a log makes one object, and maintenance touches only logs that are due. Logs that
-were not used since the node started have no deadline; a cursor visits a few of them per call, so that old
-data also goes from partitions nobody touches.
+were not used since the node started have no deadline; a cursor over the names on disk visits a few of them per
+call, so that old data also goes from partitions nobody touches.
 
 Invariants: one log object per topic and partition; a log that belonged to another topic id is moved aside
 before one with the new id is loaded, so a recreated topic never sees old records. Source: Kafka's
@@ -62,19 +65,24 @@ class LogDirs:
         on_deadline: Callable[[int], None] | None = None,
         retention_check_interval_ms: int = 300_000,
         producer_expiration_ms: int = 86_400_000,
+        find: Callable[[str, int], PartitionLog | None] | None = None,
     ) -> None:
         """`post` runs a callable on the loop thread soon; `on_log_dir_failure` is called once a directory;
-        `on_deadline` hears of every deadline (ms) earlier than all before it.
+        `on_deadline` hears of every deadline (ms) earlier than all before it; `find` opens the log of a topic and
+        partition that is on disk, with its id and config, or returns None for a topic that is not known.
         """
         assert paths, "a node without a log directory"
         self._disk = disk
         self._on_log_dir_failure = on_log_dir_failure
         self._on_deadline = on_deadline
+        self.find = find
         self._logs: dict[tuple[str, int], PartitionLog] = {}
         self._due: list[tuple[int, int, PartitionLog]] = []
+        self._due_ms: dict[PartitionLog, list[int]] = {}
+        """Times at which a log is in `_due`, the earliest last."""
         self._order = itertools.count()
         self._next_visit_ms = NEVER
-        self._visits: Iterator[PartitionLog] = iter(())
+        self._visits: Iterator[tuple[LogDir, str]] = iter(())
         self.dirs = [LogDir(disk, path, self._schedule) for path in paths]
         for home in self.dirs:
             home.retention_check_interval_ms = retention_check_interval_ms
@@ -93,6 +101,7 @@ class LogDirs:
                 self.release_locks()
                 raise
             except DiskError as error:
+                home.is_unknown = True
                 home.fail(error)
         self._next_visit_ms = now_ms + _VISIT_INTERVAL_MS
 
@@ -113,6 +122,7 @@ class LogDirs:
             home.release_lock()
         self._logs.clear()
         self._due.clear()
+        self._due_ms.clear()
 
     def _failed(self, home: LogDir, error: DiskError) -> None:
         log.error("log directory %s is offline: %s", home.path, error)
@@ -133,12 +143,20 @@ class LogDirs:
         return [entry for entry in self._logs.values() if entry.home is home]
 
     def open(
-        self, topic: str, partition: int, topic_id: bytes, config: LogConfig, path: str | None = None
+        self,
+        topic: str,
+        partition: int,
+        topic_id: bytes,
+        config: LogConfig,
+        path: str | None = None,
+        *,
+        is_new: bool = False,
     ) -> PartitionLog:
         """The log of a partition, found or new; it loads at its first use.
 
         A new one goes to the log directory `path`, or to the one with the fewest logs. A log of another
-        topic id that has the name gives way.
+        topic id that has the name gives way. Unless `is_new` says that the partition never had records here, one
+        that is not found while a directory's names are unknown is offline, for it may be there.
         """
         key = (topic, partition)
         found = self._logs.get(key)
@@ -147,13 +165,31 @@ class LogDirs:
                 return found
             self.delete(topic, partition, 0)
         name = f"{topic}-{partition}"
-        home = next((home for home in self.dirs if name in home.names), None)
+        home = self._home_of(name)
         if home is None:
-            home = self._choose(path)
+            unknown = None if is_new else next((home for home in self.dirs if home.is_unknown), None)
+            home = unknown or self._choose(path)
         opened = PartitionLog(home, topic, partition, topic_id, config)
         home.log_count += 1
         self._logs[key] = opened
         return opened
+
+    def _home_of(self, name: str) -> LogDir | None:
+        """The directory that has the log, None if there is none; of several the online one with the most bytes."""
+        homes = [home for home in self.dirs if name in home.names]
+        if len(homes) < 2:
+            return homes[0] if homes else None
+        sizes = {}
+        for home in homes:
+            try:
+                sizes[home] = -1 if home.error is not None else home.partition_size(name)
+            except DiskError as error:
+                home.fail(error)
+                sizes[home] = -1
+        chosen = max(homes, key=lambda home: sizes[home])
+        paths = ", ".join(f"{home.path} ({sizes[home]} bytes)" for home in homes)
+        log.error("%s is in several log directories, %s: only that in %s is used", name, paths, chosen.path)
+        return chosen
 
     def _choose(self, path: str | None) -> LogDir:
         for home in self.dirs:
@@ -166,13 +202,14 @@ class LogDirs:
         """The partition is no longer here: its directory is renamed now, and removed some time later."""
         found = self._logs.pop((topic, partition), None)
         name = f"{topic}-{partition}"
-        home = found.home if found is not None else next((h for h in self.dirs if name in h.names), None)
+        home = found.home if found is not None else self._home_of(name)
         if home is None:
             return
         unique = "0" * 32
         delay_ms = 60_000
         if found is not None:
             found.release()
+            self._due_ms.pop(found, None)
             home.log_count -= 1
             unique = found.topic_id.hex()
             delay_ms = found.config.file_delete_delay_ms
@@ -185,7 +222,10 @@ class LogDirs:
         home.forget(name, found)
 
     def describe(self, wanted: Iterable[tuple[str, int]] | None = None) -> list[DescribedDir]:
-        """Every directory, with the logs asked for (None: all); looks at the files of logs not loaded."""
+        """Every directory, with the logs asked for (None: all); looks at the files of logs not loaded.
+
+        Logs on disk are there whether they were opened or not.
+        """
         keys = set(wanted) if wanted is not None else None
         described = []
         for home in self.dirs:
@@ -200,16 +240,26 @@ class LogDirs:
         if home.error is not None:
             return DescribedDir(home.path, False, -1, -1, [])
         total, usable = self._disk.space(home.path)
-        partitions = [
-            (key[0], key[1], entry.size_bytes)
-            for key, entry in self._logs.items()
-            if entry.home is home and (keys is None or key in keys)
-        ]
+        if keys is None:
+            opened = [key for key, entry in self._logs.items() if entry.home is home]
+            keys = {_key(name) for name in home.names}.union(opened)
+        partitions = []
+        for topic, partition in sorted(keys):
+            entry = self._logs.get((topic, partition))
+            name = f"{topic}-{partition}"
+            if entry is not None and entry.home is home:
+                partitions.append((topic, partition, entry.size_bytes))
+            elif name in home.names:
+                partitions.append((topic, partition, home.partition_size(name)))
         return DescribedDir(home.path, True, total, usable, partitions)
 
     # maintenance
 
     def _schedule(self, entry: PartitionLog, due_ms: int) -> None:
+        times = self._due_ms.setdefault(entry, [])
+        if times and times[-1] <= due_ms:
+            return  # it is looked after before that, and asks again then
+        times.append(due_ms)
         if self._on_deadline is not None and (not self._due or due_ms < self._due[0][0]):
             self._on_deadline(due_ms)
         heapq.heappush(self._due, (due_ms, next(self._order), entry))
@@ -227,6 +277,12 @@ class LogDirs:
         due = self._due
         while due and due[0][0] <= now_ms:
             _, _, entry = heapq.heappop(due)
+            times = self._due_ms.get(entry)
+            if times is None:
+                continue  # deleted
+            times.pop()
+            if not times:
+                del self._due_ms[entry]
             if self._logs.get((entry.topic, entry.partition)) is entry:
                 again_ms = entry.run_maintenance(now_ms)
                 if again_ms < NEVER:
@@ -244,12 +300,21 @@ class LogDirs:
                     home.fail(error)
 
     def _visit_some(self, now_ms: int) -> None:
-        count = max(_MIN_VISITS, len(self._logs) // _VISITS_PER_CYCLE)
+        count = max(_MIN_VISITS, sum(len(home.names) for home in self.dirs) // _VISITS_PER_CYCLE)
         visited = list(itertools.islice(self._visits, count))
-        for entry in visited:
-            if self._logs.get((entry.topic, entry.partition)) is not entry:
-                continue  # deleted since the list was made
-            if not entry.is_loaded and entry.name in entry.home.names and entry.home.error is None:
+        for home, name in visited:
+            if name not in home.names or home.error is not None:
+                continue  # gone since the list was made
+            key = _key(name)
+            entry = self._logs.get(key)
+            if entry is None and self.find is not None:
+                entry = self.find(*key)
+            if entry is not None and entry.home is home and not entry.is_loaded:
                 entry.visit(now_ms)
         if len(visited) < count:
-            self._visits = iter(list(self._logs.values()))
+            self._visits = iter([(home, name) for home in self.dirs for name in home.names])
+
+
+def _key(name: str) -> tuple[str, int]:
+    topic, _, partition = name.rpartition("-")
+    return topic, int(partition)

@@ -160,3 +160,8 @@ def test_policies_and_the_age_of_a_segment() -> None:
     compacted = LogConfig(cleanup_policy=frozenset({"compact"}), segment_ms=10, max_compaction_lag_ms=5)
     assert (deleted.is_deleted, deleted.is_compacted, deleted.max_segment_ms) == (True, False, 10)
     assert (compacted.is_deleted, compacted.is_compacted, compacted.max_segment_ms) == (False, True, 5)
+
+
+def test_tiered_storage_is_refused_not_ignored() -> None:
+    with pytest.raises(ConfigError, match="tiered storage"):
+        parse_topic_configs({"remote.storage.enable": "true"})

@@ -7,6 +7,7 @@ from tests.unit.storage.kit import NOW_MS, SMALL, TOPIC_ID, Storage, append, bat
 
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.disk import DiskError, DiskLockedError
+from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dirs import LogDirs
 from odradek.storage.memory_disk import MemoryDisk
@@ -145,8 +146,7 @@ def test_a_directory_that_cannot_be_opened_is_offline() -> None:
     )
     dirs.start(NOW_MS)
     assert failures == ["broken"]
-    log = dirs.open("t", 0, TOPIC_ID, SMALL)
-    assert log.home.path == "good"
+    assert dirs.open("t", 0, TOPIC_ID, SMALL, is_new=True).home.path == "good"
     dirs.release_locks()
 
 
@@ -160,9 +160,54 @@ def test_sizes_are_told_of_loaded_and_other_logs() -> None:
     assert storage.open(partition=1).log_end_offset == 1
     (described,) = storage.dirs.describe()
     assert (described.path, described.online) == ("data", True)
-    assert sorted(described.partitions) == [("t", 0, size), ("t", 1, size)]
+    assert described.partitions == [("t", 0, size), ("t", 1, size), ("t", 2, size)]
     (described,) = storage.dirs.describe(frozenset({("t", 1), ("t", 9)}))
     assert described.partitions == [("t", 1, size)]
+
+
+def test_sizes_are_told_of_logs_that_were_never_opened() -> None:
+    storage = Storage(paths=("a", "b"))
+    for partition in range(4):
+        append(storage.open(partition=partition))
+    size = storage.open().size_bytes
+    storage.kill()
+    storage.open(topic="unwritten")
+    first, second = storage.dirs.describe()
+    assert first.partitions == [("t", 0, size), ("t", 2, size), ("unwritten", 0, 0)]
+    assert second.partitions == [("t", 1, size), ("t", 3, size)]
+    first, second = storage.dirs.describe([("t", 3), ("t", 9)])
+    assert (first.partitions, second.partitions) == ([], [("t", 3, size)])
+    assert len(storage.dirs) == 1
+
+
+def test_a_partition_that_may_be_in_a_lost_directory_is_offline() -> None:
+    storage = Storage(paths=("a", "b"))
+    append(storage.open(partition=0), 3)
+    append(storage.open(partition=1), 3)
+    storage.dirs.close()
+    storage.memory.rename("a", "elsewhere")
+    storage.memory.open("a", create=True).close()  # no directory: it cannot be opened
+    storage.dirs = storage._start()
+    assert [home.path for home, _ in storage.failures] == ["a"]
+    lost = storage.open(partition=0)
+    assert (lost.home.path, lost.is_offline) == ("a", True)
+    assert lost.append_as_leader(batch(), 0, NOW_MS).error == ErrorCode.KAFKA_STORAGE_ERROR
+    assert lost.read(0, 100, 1) == ErrorCode.KAFKA_STORAGE_ERROR
+    assert storage.open(partition=1).log_end_offset == 3
+    assert append(storage.dirs.open("new", 0, TOPIC_ID, SMALL, is_new=True)).base_offset == 0
+
+
+def test_a_log_in_two_directories_is_the_larger_one(caplog: pytest.LogCaptureFixture) -> None:
+    storage = Storage(paths=("a",))
+    append(storage.open())
+    storage.dirs.close()
+    other = Storage(storage.disk, paths=("b",))
+    append(other.open(), 5)
+    other.dirs.close()
+    both = Storage(storage.disk, paths=("a", "b"))
+    log = both.open()
+    assert (log.home.path, log.log_end_offset) == ("b", 5)
+    assert "several log directories" in caplog.text
 
 
 def test_logs_nobody_uses_are_visited_and_their_old_data_goes() -> None:
@@ -184,6 +229,50 @@ def test_logs_nobody_uses_are_visited_and_their_old_data_goes() -> None:
     now += 400_000
     storage.dirs.run_maintenance(now)
     assert {(log.log_start_offset, log.log_end_offset) for log in logs} == {(1, 1)}
+
+
+def test_logs_nobody_has_opened_are_found_and_their_old_data_goes() -> None:
+    storage = Storage()
+    config = LogConfig(retention_ms=1000, segment_bytes=1000, file_delete_delay_ms=0)
+    for partition in range(20):
+        append(storage.open(config, partition=partition))
+    append(storage.open(config, topic="unknown"))
+    storage.kill()
+    asked: list[tuple[str, int]] = []
+
+    def find(topic: str, partition: int) -> PartitionLog | None:
+        asked.append((topic, partition))
+        return storage.open(config, partition=partition) if topic == "t" else None
+
+    storage.dirs.find = find
+    now = NOW_MS + 2_000_000
+    for _ in range(7):
+        before = len(asked)
+        now += 1000
+        storage.dirs.run_maintenance(now)
+        assert len(asked) - before <= 4, "a few at a time"
+    assert len(set(asked)) == 21
+    now += 400_000
+    storage.dirs.run_maintenance(now)
+    assert {storage.open(config, partition=p).log_start_offset for p in range(20)} == {1}
+    assert storage.dirs.get("unknown", 0) is None
+
+
+def test_what_is_due_is_remembered_once_per_log() -> None:
+    storage = Storage()
+    log = storage.open(LogConfig(flush_messages=100, flush_ms=20))
+    now = NOW_MS
+    for _ in range(200):
+        log.append_as_leader(batch(), 0, now)
+        log.update_config(log.config)
+        now += 50
+        storage.dirs.run_maintenance(now)
+        storage.flush()
+        assert log.flushed_offset == log.log_end_offset
+    assert len(storage.dirs._due) < 5
+    storage.dirs.delete("t", 0, now)
+    storage.dirs.run_maintenance(now + 600_000)
+    assert not storage.dirs._due and not storage.dirs._due_ms
 
 
 def test_young_logs_nobody_uses_stay_unloaded() -> None:
