@@ -244,7 +244,9 @@ def log_config_from_broker(broker_values: Mapping[str, ConfigValue]) -> LogConfi
 
 def _check_together(config: LogConfig) -> None:
     if config.remote_storage_enable:
-        raise InvalidValueError("remote.storage.enable", "true", "expected false: there is no tiered storage here")
+        raise InvalidValueError(
+            "remote.storage.enable", "true", "expected false: there is no tiered storage here"
+        )
     if config.min_compaction_lag_ms > config.max_compaction_lag_ms:
         raise InvalidValueError(
             "min.compaction.lag.ms",

@@ -24,6 +24,8 @@ Buffer = bytes | bytearray | memoryview
 READ_UNCOMMITTED = 0
 READ_COMMITTED = 1
 
+_UNKNOWN = frozenset((ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID))
+
 
 class FetchCommand(NamedTuple):
     """One fetch. `max_wait_ms`, `min_bytes`, `max_bytes` as in the protocol; `replica_id` -1 is a consumer."""
@@ -45,10 +47,10 @@ class FetchedPartition:
 
     __slots__ = (
         "asked",
+        "diverging",
         "error",
         "high_watermark",
         "last_stable_offset",
-        "leader_epoch",
         "log_start_offset",
         "records",
     )
@@ -56,10 +58,11 @@ class FetchedPartition:
     def __init__(self, asked: FetchPartition, error: ErrorCode) -> None:
         self.asked = asked
         self.error = error
+        self.diverging: tuple[int, int] | None = None
+        """Epoch and end offset to truncate to, where the asker's last epoch ends earlier here (KIP-595)."""
         self.high_watermark = -1
         self.last_stable_offset = -1
         self.log_start_offset = -1
-        self.leader_epoch = -1
         self.records: Buffer = b""
 
 
@@ -186,15 +189,21 @@ class FetchService:
         remaining = min(command.max_bytes, self._bytes_max)
         size = 0
         must_answer = False
+        unknown = 0
         fetched: list[FetchedPartition] = []
         for asked in partitions:
             answer = self._read_partition(command, asked, remaining, first=size == 0)
             fetched.append(answer)
-            if answer.error is not ErrorCode.NONE:
+            if answer.error in _UNKNOWN:
+                unknown += 1
+            elif answer.diverging is not None or answer.error is not ErrorCode.NONE:
                 must_answer = True
             length = len(answer.records)
             size += length
             remaining -= length
+        # Why not at once for one unknown topic among others: its client would ask again and again.
+        if unknown == len(fetched):
+            must_answer = True
         if not must_answer and 0 < size < command.min_bytes:
             must_answer = any(_is_cut_short(answer, command.isolation_level) for answer in fetched)
         return fetched, size, must_answer
@@ -221,15 +230,19 @@ class FetchService:
         if log.is_offline:
             return FetchedPartition(asked, ErrorCode.KAFKA_STORAGE_ERROR)
         offset = asked.fetch_offset
+        if asked.last_fetched_epoch >= 0:
+            epoch, end_offset = self._end_of_epoch(partition, asked.last_fetched_epoch)
+            if end_offset < 0:
+                return FetchedPartition(asked, ErrorCode.OFFSET_OUT_OF_RANGE)
+            if epoch < asked.last_fetched_epoch or end_offset < offset:
+                diverged = self._answered(asked, partition)
+                diverged.diverging = (epoch, end_offset)
+                return diverged
         if not log.log_start_offset <= offset <= log.log_end_offset:
             out_of_range = FetchedPartition(asked, ErrorCode.OFFSET_OUT_OF_RANGE)
             out_of_range.log_start_offset = log.log_start_offset
             return out_of_range
-        answer = FetchedPartition(asked, ErrorCode.NONE)
-        answer.high_watermark = replica.high_watermark
-        answer.last_stable_offset = partition.last_stable_offset
-        answer.log_start_offset = log.log_start_offset
-        answer.leader_epoch = replica.leader_epoch
+        answer = self._answered(asked, partition)
         end = (
             answer.last_stable_offset if command.isolation_level == READ_COMMITTED else answer.high_watermark
         )
@@ -241,6 +254,21 @@ class FetchService:
             answer.records = read
         return answer
 
+    @staticmethod
+    def _answered(asked: FetchPartition, partition: Partition) -> FetchedPartition:
+        """The answer without records."""
+        answer = FetchedPartition(asked, ErrorCode.NONE)
+        answer.high_watermark = partition.replica.high_watermark
+        answer.last_stable_offset = partition.last_stable_offset
+        answer.log_start_offset = partition.log.log_start_offset
+        return answer
+
+    @staticmethod
+    def _end_of_epoch(partition: Partition, epoch: int) -> tuple[int, int]:
+        if epoch == partition.replica.leader_epoch:
+            return epoch, partition.log.log_end_offset
+        return partition.log.end_offset_for_epoch(epoch)
+
     def _answer(self, plan: FetchPlan, fetched: list[FetchedPartition]) -> FetchResult:
         session = plan.session
         if session is None:
@@ -248,7 +276,7 @@ class FetchService:
         told: list[FetchedPartition] = []
         served: list[FetchPartition] = []
         for answer in fetched:
-            has_records = len(answer.records) > 0
+            has_records = len(answer.records) > 0 or answer.diverging is not None
             changed = answer.asked.note_answer(
                 answer.error,
                 answer.high_watermark,

@@ -55,6 +55,12 @@ class ListOffsetsService:
         error = partition.replica.check_leader_epoch(current_leader_epoch)
         if error is not ErrorCode.NONE:
             return error, -1, -1
+        if partition.log.is_offline:
+            return ErrorCode.KAFKA_STORAGE_ERROR, -1, -1
+        if (
+            leader_epoch == partition.replica.leader_epoch
+        ):  # it has begun, even if nothing was appended in it yet
+            return ErrorCode.NONE, leader_epoch, partition.log.log_end_offset
         epoch, end_offset = partition.log.end_offset_for_epoch(leader_epoch)
         return ErrorCode.NONE, epoch, end_offset
 
@@ -66,7 +72,9 @@ def _look_up(partition: Partition, timestamp: int, isolation_level: int) -> List
     if timestamp == LATEST:
         return ListedOffset(ErrorCode.NONE, -1, end, partition.replica.leader_epoch)
     if timestamp in (EARLIEST, EARLIEST_LOCAL):
-        return ListedOffset(ErrorCode.NONE, -1, log.log_start_offset, log.epoch_at(log.log_start_offset))
+        start = log.log_start_offset
+        epoch = partition.replica.leader_epoch if start == log.log_end_offset else log.epoch_at(start)
+        return ListedOffset(ErrorCode.NONE, -1, start, epoch)
     if timestamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
         return ListedOffset(ErrorCode.NONE)
     found = log.max_timestamp_offset() if timestamp == MAX_TIMESTAMP else log.offset_for_timestamp(timestamp)

@@ -132,7 +132,8 @@ class MetadataService:
         return PartitionsPage(topics, None)
 
     def _create(self, names: Iterable[str]) -> None:
-        fresh = [name for name in names if name not in self._creating]
+        # Why not the internal ones: their state is in the coordinator shards here, not in topics.
+        fresh = [name for name in names if name not in self._creating and name not in INTERNAL_TOPICS]
         fresh = fresh[: AUTO_CREATIONS_MAX - len(self._creating)]
         if not fresh:
             return

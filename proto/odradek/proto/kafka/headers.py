@@ -44,7 +44,7 @@ def decode_request_header(frame: Buffer) -> tuple[RequestHeader, int]:
         if length >= 0:
             if length > end - position:
                 raise DecodeError(f"a client id of {length} bytes where {end - position} remain")
-            client_id = str(frame[position : position + length], "utf-8")
+            client_id = str(frame[position : position + length], "utf-8", "replace")
             position += length
         if version >= _FLEXIBLE_FROM.get(key, NO_VERSION):
             if frame[position]:

@@ -171,3 +171,26 @@ def test_a_fetch_from_an_offline_directory_is_an_error_even_at_the_end() -> None
     world.disk.fail_call(1, sticky=True)
     world.flush()
     assert world.fetch(at(6)).errors == ["KAFKA_STORAGE_ERROR"]
+
+
+def test_an_unknown_topic_among_others_is_told_when_the_rest_has_waited() -> None:
+    world = filled()
+    outcome = world.fetch(at(6), at(0, topic="missing"), max_wait_ms=100)
+    assert not outcome.done
+    world.pass_time(110)
+    assert outcome.errors == ["NONE", "UNKNOWN_TOPIC_OR_PARTITION"]
+    assert world.fetch(at(0, topic="missing")).done
+
+
+def test_whoever_follows_another_history_is_told_where_it_parts() -> None:
+    world = filled()
+    known = at(3)
+    known.last_fetched_epoch = 0
+    assert world.fetch(known).sizes[0] > 0
+    beyond = at(30)
+    beyond.last_fetched_epoch = 0
+    answer = world.fetch(beyond).partitions[0]
+    assert answer.error.name == "NONE" and answer.diverging == (0, 6) and not answer.records
+    ahead = at(3)
+    ahead.last_fetched_epoch = 5
+    assert world.fetch(ahead).errors == ["OFFSET_OUT_OF_RANGE"] or world.fetch(ahead).partitions[0].diverging

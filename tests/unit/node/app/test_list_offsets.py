@@ -58,3 +58,9 @@ def test_the_end_of_an_epoch() -> None:
     world = filled()
     assert world.list_offsets.end_of_epoch("t", 0, 0, -1) == (ErrorCode.NONE, 0, 3)
     assert world.list_offsets.end_of_epoch("t", 0, 9, 4)[0] is ErrorCode.UNKNOWN_LEADER_EPOCH
+
+
+def test_an_epoch_has_begun_before_its_first_record() -> None:
+    world = World()
+    assert world.list_offsets.end_of_epoch("t", 0, 0, -1) == (ErrorCode.NONE, 0, 0)
+    assert ask(world, EARLIEST) == ListedOffset(ErrorCode.NONE, -1, 0, 0)

@@ -48,7 +48,6 @@ def test_key_and_version_are_not_judged() -> None:
         "",
         "0003 0008 00000007",
         "0003 0008 00000007 0003 6d65",
-        "0003 0008 00000007 0001 ff",
         "0003 0009 00000007 ffff",
         "0003 0009 00000007 ffff 41",
         "0003 0009 00000007 ffff 01 00 01",
@@ -122,3 +121,8 @@ def test_broken_response_headers(frame: str) -> None:
         decode_response_header(bytes.fromhex(frame), ApiKey.METADATA, 9)
     with pytest.raises(EncodeError):
         encode_response_frame(1, ApiKey.METADATA, 99, MetadataResponse())
+
+
+def test_a_client_id_that_is_not_utf_8_is_taken_with_replacements_as_kafka_takes_it() -> None:
+    header, position = decode_request_header(bytes.fromhex("0003 0008 00000007 0001 ff"))
+    assert header.client_id == "\ufffd" and position == 11

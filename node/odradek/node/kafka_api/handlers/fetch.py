@@ -89,7 +89,7 @@ def _response(result: FetchResult, isolation_level: int) -> FetchResponse:
 
 
 def _partition(answer: FetchedPartition, isolation_level: int) -> FetchResponse.PartitionData:
-    return FetchResponse.PartitionData(
+    data = FetchResponse.PartitionData(
         partition_index=answer.asked.index,
         error_code=answer.error,
         high_watermark=answer.high_watermark,
@@ -98,3 +98,7 @@ def _partition(answer: FetchedPartition, isolation_level: int) -> FetchResponse.
         aborted_transactions=no_aborted_transactions(isolation_level),
         records=answer.records,
     )
+    if answer.diverging is not None:
+        epoch, end_offset = answer.diverging
+        data.diverging_epoch = FetchResponse.EpochEndOffset(epoch=epoch, end_offset=end_offset)
+    return data

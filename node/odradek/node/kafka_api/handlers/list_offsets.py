@@ -51,7 +51,9 @@ class ListOffsetsHandlers:
             for at in topic.partitions:
                 if (topic.name, at.partition_index) in twice:
                     found = ListedOffset(ErrorCode.INVALID_REQUEST)
-                elif version < _FIRST_VERSION_OF.get(at.timestamp, 0):
+                elif at.timestamp < EARLIEST_PENDING_UPLOAD or version < _FIRST_VERSION_OF.get(
+                    at.timestamp, 0
+                ):
                     found = ListedOffset(ErrorCode.UNSUPPORTED_VERSION)
                 else:
                     found = self._service.list_offset(

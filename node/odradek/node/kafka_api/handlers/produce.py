@@ -36,9 +36,14 @@ class ProduceHandlers:
     ) -> Deferred[ProduceResponse] | Deferred[CloseConnection | None]:
         by_id = version >= _FIRST_WITH_TOPIC_IDS
         partitions: list[ProducePartition] = []
+        unknown_ids: set[bytes] = set()
         for topic in request.topic_data:
-            # An id that names nothing becomes a name that names nothing; the answer below says which it was.
-            name = (self._resolve_topic(topic.topic_id) or "") if by_id else topic.name
+            name = topic.name
+            if by_id:
+                # An id that names nothing becomes a name that names nothing; the answer says which it was.
+                name = self._resolve_topic(topic.topic_id) or ""
+                if not name:
+                    unknown_ids.add(topic.topic_id)
             partitions += [
                 ProducePartition(name, asked.index, cast(Records | None, asked.records))
                 for asked in topic.partition_data
@@ -49,7 +54,7 @@ class ProduceHandlers:
         answer = self._service.produce(context, command)
         if request.acks == 0:
             return answer.map(_nothing_or_close)
-        return answer.map(lambda results: _response(request, results, by_id))
+        return answer.map(lambda results: _response(request, results, unknown_ids))
 
 
 def _nothing_or_close(results: list[AppendResult]) -> CloseConnection | None:
@@ -59,7 +64,9 @@ def _nothing_or_close(results: list[AppendResult]) -> CloseConnection | None:
     return None
 
 
-def _response(request: ProduceRequest, results: list[AppendResult], by_id: bool) -> ProduceResponse:
+def _response(
+    request: ProduceRequest, results: list[AppendResult], unknown_ids: set[bytes]
+) -> ProduceResponse:
     place = iter(results)
     topics: list[ProduceResponse.TopicProduceResponse] = []
     for topic in request.topic_data:
@@ -77,7 +84,7 @@ def _response(request: ProduceRequest, results: list[AppendResult], by_id: bool)
                     )
                 )
             else:
-                answers.append(_failure(asked.index, result, by_id))
+                answers.append(_failure(asked.index, result, topic.topic_id in unknown_ids))
         topics.append(
             ProduceResponse.TopicProduceResponse(
                 name=topic.name, topic_id=topic.topic_id, partition_responses=answers
@@ -86,9 +93,9 @@ def _response(request: ProduceRequest, results: list[AppendResult], by_id: bool)
     return ProduceResponse(responses=topics)
 
 
-def _failure(index: int, result: AppendResult, by_id: bool) -> ProduceResponse.PartitionProduceResponse:
+def _failure(index: int, result: AppendResult, unknown_id: bool) -> ProduceResponse.PartitionProduceResponse:
     error = result.error
-    if by_id and error is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+    if unknown_id:
         error = ErrorCode.UNKNOWN_TOPIC_ID
     return ProduceResponse.PartitionProduceResponse(
         index=index,

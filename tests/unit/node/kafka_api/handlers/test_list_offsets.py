@@ -67,3 +67,9 @@ def test_epochs(version: int) -> None:
     known, unknown = response.topics[0].partitions
     assert (known.error_code, known.leader_epoch, known.end_offset) == (0, 0, 3)
     assert unknown.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+@pytest.mark.parametrize("timestamp", [-7, -100])
+def test_a_position_that_nobody_knows_is_refused(timestamp: int) -> None:
+    response = call(handlers().list_offsets, request(timestamp), 11, ListOffsetsResponse)
+    assert response.topics[0].partitions[0].error_code == ErrorCode.UNSUPPORTED_VERSION

@@ -36,6 +36,9 @@ def test_an_unknown_id_is_not_an_unknown_name() -> None:
     by_id = call(handlers(world).produce, request(topic_id=b"?" * 16), 13, ProduceResponse)
     assert by_id.responses[0].partition_responses[0].error_code == ErrorCode.UNKNOWN_TOPIC_ID
     assert by_id.responses[0].topic_id == b"?" * 16
+    no_such_partition = call(handlers(world).produce, request(index=9), 13, ProduceResponse)
+    code = no_such_partition.responses[0].partition_responses[0].error_code
+    assert code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     by_name = call(handlers(world).produce, request(name="?"), 12, ProduceResponse)
     assert by_name.responses[0].partition_responses[0].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
