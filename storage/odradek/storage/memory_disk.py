@@ -167,6 +167,10 @@ def _drop_name(path: str, names: _Names) -> None:
         del names[name]
 
 
+def _is_below(root: str, parents: frozenset[str]) -> bool:
+    return any(parent == root or parent.startswith(f"{root}/") for parent in parents)
+
+
 class MemoryDisk:
     """See the module. `now_ms` dates the files; set it as the test's time goes on."""
 
@@ -184,6 +188,7 @@ class MemoryDisk:
         self._names: _Names = {}
         self._durable: _Names = {}
         self._pending: list[tuple[frozenset[str], _Change]] = []
+        self._moved: set[str] = set()  # directories that moved away or were removed, not durably yet
 
     # faults
 
@@ -206,6 +211,7 @@ class MemoryDisk:
         for _, change in self._pending[:kept]:
             change(self._durable)
         self._pending.clear()
+        self._moved.clear()
         self._names.clear()
         for path in sorted(self._durable):  # a directory comes before what it holds
             parent = path.rpartition("/")[0]
@@ -302,7 +308,7 @@ class MemoryDisk:
         if old not in self._names:
             raise MissingFileError(old, "no such file")
         self._require_parent(new)
-        self._apply([old, new], partial(_move_name, old, new))
+        self._apply_to_tree(old, [old, new], partial(_move_name, old, new))
 
     def remove(self, path: str) -> None:
         """See `Disk.remove`."""
@@ -314,7 +320,7 @@ class MemoryDisk:
         """See `Disk.remove_tree`."""
         self.count("remove_tree", path)
         if path in self._names:
-            self._apply([path], partial(_drop_name, path))
+            self._apply_to_tree(path, [path], partial(_drop_name, path))
 
     def sync_dir(self, path: str) -> None:
         """See `Disk.sync_dir`."""
@@ -322,9 +328,15 @@ class MemoryDisk:
         path = "" if path == "." else path
         self.syncs += 1
         self._require_directory(path)
+        wanted = {path}
+        if path in self._moved:
+            # Directories are known by their names here. Where the one that had the name before is still to leave it,
+            # it has to leave first, or it would get what is made durable now.
+            wanted.add(path.rpartition("/")[0])
+        self._moved = {moved for moved in self._moved if moved.rpartition("/")[0] not in wanted}
         left: list[tuple[frozenset[str], _Change]] = []
         for parents, change in self._pending:
-            if path in parents:
+            if wanted & parents:
                 change(self._durable)
             else:
                 left.append((parents, change))
@@ -343,6 +355,7 @@ class MemoryDisk:
         for _, change in self._pending:
             change(self._durable)
         self._pending = []
+        self._moved.clear()
         return True
 
     def lock(self, path: str) -> _MemoryLock:
@@ -377,6 +390,17 @@ class MemoryDisk:
 
     def _require_parent(self, path: str) -> None:
         self._require_directory(path.rpartition("/")[0])
+
+    def _apply_to_tree(self, root: str, paths: Sequence[str], change: _Change) -> None:
+        """A directory goes with what was changed in it before: that must not happen to a later one of its name."""
+        if self._names[root] is None:
+            self._moved.add(root)
+        inner = [entry for entry in self._pending if _is_below(root, entry[0])]
+        if inner:
+            self._pending = [entry for entry in self._pending if not _is_below(root, entry[0])]
+            for _, earlier in inner:
+                self._pending.append((frozenset(path.rpartition("/")[0] for path in paths), earlier))
+        self._apply(paths, change)
 
     def _apply(self, paths: Sequence[str], change: _Change) -> None:
         change(self._names)

@@ -68,5 +68,6 @@ class StoredProducers:
         if fully:
             self.state.clear()
         elif not self.state.truncate_to(end):
-            self.state = load_producers(local.home.disk, local.path, local.segments, kept, log_start_offset)
+            segments = local.segments.all()
+            self.state = load_producers(local.home.disk, local.path, segments, kept, log_start_offset)
         self.offset = kept[-1] if kept else -1

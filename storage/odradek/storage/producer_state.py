@@ -15,14 +15,14 @@ while it writes, so here `update` may be told the time of the append, and the la
 
 Source: KIP-98, KIP-360, KIP-890; ProducerStateManager, ProducerAppendInfo, ProducerStateEntry of Kafka
 4.3. Snapshots have the layout of its ProducerSnapshot (version 1): int16 version, uint32 CRC-32C of all
-that follows, int32 count, and 46 bytes for each producer with its last batch only; the other four come
-back as far as the log is replayed.
+that follows, int32 count, and 46 bytes for each producer with its last batch only; `refill` brings back the
+other four from the headers in the log.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import google_crc32c
@@ -259,11 +259,7 @@ class ProducerState:
         batches = entry.batches
         if len(batches) >= BATCHES_RETAINED:
             del batches[0]
-        batches.append(
-            RetainedBatch(
-                header.last_sequence, header.last_offset, header.last_offset_delta, header.max_timestamp
-            )
-        )
+        batches.append(_retained(header))
         if header.is_transactional and entry.txn_first_offset == NO_OFFSET:
             entry.txn_first_offset = header.base_offset
             self._open[header.base_offset] = entry.producer_id
@@ -409,6 +405,27 @@ class ProducerState:
         for entry in sorted(in_txn, key=lambda entry: entry.txn_first_offset):
             self._open[entry.txn_first_offset] = entry.producer_id
         return None
+
+    def refill(self, headers: Sequence[BatchHeader]) -> None:
+        """Add the batches before the one that a snapshot has: `headers` are the last in the log, oldest first.
+
+        Nothing that the snapshot says changes. A gap in the sequence of a producer ends what is taken of it.
+        """
+        for header in reversed(headers):
+            entry = self._entries.get(header.producer_id)
+            if entry is None or not entry.batches or len(entry.batches) >= BATCHES_RETAINED:
+                continue
+            oldest = entry.batches[0]
+            is_next = header.last_sequence == (oldest.first_sequence - 1) & MAX_SEQUENCE
+            is_older = header.last_offset < oldest.base_offset and header.producer_epoch == entry.epoch
+            if is_next and is_older and not header.is_control:
+                entry.batches.insert(0, _retained(header))
+
+
+def _retained(header: BatchHeader) -> RetainedBatch:
+    return RetainedBatch(
+        header.last_sequence, header.last_offset, header.last_offset_delta, header.max_timestamp
+    )
 
 
 def _is_in_sequence(entry: ProducerEntry, header: BatchHeader, first_sequence_is_zero: bool) -> bool:

@@ -6,10 +6,13 @@ producer state are brought up to them. Does not decide when a log is loaded (`lo
 After a clean end nothing is scanned but the headers behind the last index entry of the active segment, and
 the producer state comes from the snapshot at the log end. After a crash every segment that reaches past the
 recovery point is checked, from the last index entry before that point on: headers, order of offsets, CRC.
-The first batch that is not whole ends the log: the file is cut there, and later segments are removed. The
+The first batch that is not whole ends the log: the file is cut there, and later segments are removed. So does a
+closed segment that ends before the next one begins: its batches are gone, and whatever came after them was not
+acknowledged, for they would have been synced first. The
 indexes from there on are made anew, and what was found is synced: from here on it counts as flushed. A
 missing or damaged epoch file is rebuilt from all headers, a missing snapshot from those after the last good
-one.
+one. A snapshot knows one batch per producer: up to four more come from the headers before it, so that after a
+clean end a producer's retries are recognized as well as before.
 
 Source: Kafka's LogLoader and LogSegment.recover.
 """
@@ -17,7 +20,7 @@ Source: Kafka's LogLoader and LogSegment.recover.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from odradek.proto.kafka.record_batch import (
@@ -43,6 +46,8 @@ log = logging.getLogger(__name__)
 
 _SCAN_BYTES: Final = 1 << 20
 SEGMENT_FILES: Final = (".log", ".index", ".timeindex", ".txnindex")
+_REFILL_BYTES: Final = 1 << 20
+_REFILL_SEGMENTS: Final = 2
 _LEFTOVERS: Final = (".deleted", ".cleaned", ".tmp")
 _MIN_BATCH_LENGTH: Final = HEADER_SIZE - LOG_OVERHEAD
 
@@ -194,7 +199,8 @@ class _Loader:
                     self._must_sync_names = True
             if segment is active:
                 return
-            if cut or segment.next_offset > limit:
+            if cut or segment.next_offset != limit:
+                self._must_sync_names = True  # or the segments dropped here come back behind new records
                 self._drop_after(number)
                 return
             segment.next_offset = limit
@@ -279,7 +285,7 @@ class _Loader:
 
 
 def load_producers(
-    disk: Disk, path: str, segments: Iterable[Segment], snapshots: Sequence[int], log_start_offset: int
+    disk: Disk, path: str, segments: Sequence[Segment], snapshots: Sequence[int], log_start_offset: int
 ) -> ProducerState:
     """Producer state at the end of `segments`: the newest good one of `snapshots` and what follows it.
 
@@ -292,6 +298,8 @@ def load_producers(
         damage = producers.load_snapshot(disk.read(file), log_start_offset)
         if damage is None:
             replay_from = offset
+            if len(producers):
+                producers.refill(_headers_before(segments, offset, log_start_offset))
             break
         log.warning("%s: %s; producers come from the batches before it", file, damage.reason)
     for segment in segments:
@@ -301,6 +309,31 @@ def load_producers(
                 if header.producer_id >= 0 and header.last_offset >= replay_from:
                     producers.update(header, _read_marker(segment, at, header))
     return producers
+
+
+def _headers_before(segments: Sequence[Segment], end: int, log_start_offset: int) -> list[BatchHeader]:
+    """Headers of the last batches below `end`, oldest first: about 1 MiB of the log, from two segments at most.
+
+    Raises DiskError.
+    """
+    found: list[BatchHeader] = []
+    budget = _REFILL_BYTES
+    for segment in [segment for segment in segments if segment.base_offset < end][
+        : -_REFILL_SEGMENTS - 1 : -1
+    ]:
+        stop = segment.size if segment.next_offset <= end else segment.locate(end)
+        start = segment.offsets.position_before(max(0, stop - budget))
+        headers = []
+        for at, header in segment.scan(start):
+            if at >= stop:
+                break
+            if header.producer_id >= 0 and header.base_offset >= log_start_offset:
+                headers.append(header)
+        found = headers + found
+        budget -= stop
+        if budget <= 0:
+            break
+    return found
 
 
 def _read_marker(segment: Segment, position: int, header: BatchHeader) -> EndTxnMarker | None:

@@ -87,6 +87,10 @@ class Segments:
         """Bytes in all data files. Raises DiskError."""
         return sum(segment.size for segment in self._list)
 
+    def all(self) -> list[Segment]:
+        """Oldest first."""
+        return list(self._list)
+
     def number_of(self, offset: int) -> int:
         """Number of the segment that holds `offset`, of the first one for offsets before all."""
         return max(0, bisect_right(self._list, offset, key=_base_offset) - 1)

@@ -162,3 +162,18 @@ def test_rot_and_locks_and_missing() -> None:
         disk.open("none/f", create=True)
     disk.remove_tree("d")
     assert not disk.exists("d/f")
+
+
+def test_what_was_changed_in_a_directory_that_is_gone_does_not_happen_to_the_next_of_its_name() -> None:
+    disk = MemoryDisk()
+    disk.makedirs("data/t")
+    disk.sync_dir("data")
+    disk.open("data/t/old", create=True)
+    disk.rename("data/t", "data/gone")
+    disk.makedirs("data/t")
+    disk.open("data/t/new", create=True)
+    disk.sync_dir("data/t")
+    disk.sync_dir("data")
+    disk.sync_dir("")
+    disk.crash()
+    assert disk.listdir("data/t") == ["new"]

@@ -345,3 +345,43 @@ def test_kafka_reads_our_snapshots(tmp_path: Path) -> None:
     assert "currentTxnFirstOffset: OptionalLong[8]" in lines["9"]
     assert "coordinatorEpoch: 6" in lines["11"]
     assert "producerEpoch: 4" in lines["12"]
+
+
+# ---- the batches that a snapshot leaves out
+
+
+def test_refill_brings_back_four_batches_and_changes_nothing_else() -> None:
+    headers = [batch(10 * i, 2 * i, 2, time=TIME + i) for i in range(8)]
+    state = ProducerState()
+    assert state.load_snapshot(state_of(*headers).snapshot()) is None
+    before = state.snapshot()
+    state.refill(headers)
+    assert state.snapshot() == before
+    for i in range(3, 8):
+        assert state.check(batch(999, 2 * i, 2)) == Duplicate(10 * i, 10 * i + 1, TIME + i)
+    assert state.check(batch(999, 4, 2)) == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert state.check(batch(999, 16, 2)) is None
+
+
+def test_refill_takes_no_other_epoch_no_gap_and_no_other_producer() -> None:
+    last = batch(50, 10, 2, epoch=1)
+    for header in (
+        batch(40, 8, 2, epoch=0),
+        batch(40, 6, 2, epoch=1),
+        batch(60, 8, 2, epoch=1),
+        batch(40, 8, 2, epoch=1, pid=8),
+        batch(40, 8, 2, epoch=1)._replace(attributes=TRANSACTIONAL | CONTROL),
+    ):
+        state = ProducerState()
+        assert state.load_snapshot(state_of(last).snapshot()) is None
+        state.refill([header, last])
+        entry = state.entry(PID)
+        assert entry is not None and len(entry.batches) == 1 and len(state) == 1
+
+
+def test_refill_counts_across_the_end_of_the_sequences() -> None:
+    headers = [batch(0, MAX_SEQUENCE - 1, 2), batch(2, 0, 2)]
+    state = ProducerState()
+    assert state.load_snapshot(state_of(*headers).snapshot()) is None
+    state.refill(headers)
+    assert state.check(batch(9, MAX_SEQUENCE - 1, 2)) == Duplicate(0, 1, TIME + 0)

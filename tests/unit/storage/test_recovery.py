@@ -34,7 +34,9 @@ def _check(log: PartitionLog, end: int) -> None:
 
 def test_a_clean_start_reads_the_end_alone() -> None:
     storage = Storage()
-    log = _fill(storage)
+    log = storage.open(SMALL)
+    for _ in range(30):
+        append(log, 2, value=b"v" * 20)
     assert log._local is not None and len(log._local.segments) > 3
     storage.restart()
     log = storage.open(SMALL)
@@ -44,7 +46,7 @@ def test_a_clean_start_reads_the_end_alone() -> None:
     active = max(name for name in storage.disk.listdir("data/t-0") if name.endswith(".log"))
     assert opened == [f"open {log.path}/{active}"]
     assert not [call for call in storage.memory.log if call.startswith(("append", "truncate", "sync"))]
-    _check(log, 60)
+    assert read_all(log) == _whole(60)
 
 
 def test_a_clean_start_of_an_untouched_log_writes_nothing_at_the_end() -> None:
@@ -199,3 +201,44 @@ def test_what_a_failed_sync_left_in_the_page_cache_is_written_again() -> None:
     assert log.log_end_offset == log.flushed_offset == 8
     storage.crash()
     assert storage.open(SMALL).log_end_offset == 8
+
+
+def _retries(log: PartitionLog, count: int, producer_id: int = 7) -> list[bool]:
+    """Which of the first `count` batches of two are known as duplicates."""
+    found = []
+    for number in range(count):
+        data = batch(2, value=b"v" * 20, producer=(producer_id, 0, 2 * number))
+        found.append(log.append_as_leader(data, 0, NOW_MS).duplicate)
+    return found
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+@pytest.mark.parametrize("count", [1, 3, 7, 30])
+def test_the_last_five_batches_of_a_producer_are_known_after_a_start(how: str, count: int) -> None:
+    storage = Storage()
+    _fill(storage, count)
+    storage.flush()
+    getattr(storage, how)()
+    known = min(count, 5)
+    log = storage.open(SMALL)
+    assert _retries(log, count) == [False] * (count - known) + [True] * known
+    assert log.log_end_offset == 2 * count
+    assert append(log, 1).base_offset == 2 * count
+
+
+def test_a_closed_segment_without_its_batches_ends_the_log() -> None:
+    storage = Storage()
+    log = _fill(storage)
+    assert log._local is not None
+    bases = [segment.base_offset for segment in log._local.segments]
+    storage.flush()
+    hollow = storage.disk.open(f"data/t-0/{bases[-2]:020}.log")
+    hollow.truncate(0)
+    storage.kill()
+    log = storage.open(SMALL)
+    assert log.log_end_offset == bases[-2]
+    assert read_all(log) == _whole(bases[-2])
+    assert append(log, 2).base_offset == bases[-2]
+    storage.flush()
+    storage.crash()
+    assert storage.open(SMALL).log_end_offset == bases[-2] + 2
