@@ -116,9 +116,18 @@ class Round:
         self.logs[log] = (end_offset, generation)
 
     def report(self) -> None:
-        """On the loop thread: one wake-up for the whole round."""
+        """On the loop thread: one wake-up for the whole round.
+
+        A log whose listener raises does not keep the others waiting; the first such exception is raised in the end.
+        """
+        failure: Exception | None = None
         for log, (end_offset, generation) in self.logs.items():
-            log.on_flushed(end_offset, generation)
+            try:
+                log.on_flushed(end_offset, generation)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
 
 def sync_each(targets: Iterable[Syncable]) -> None:

@@ -13,6 +13,7 @@ Source: io_uring(7), io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import sys
@@ -28,6 +29,7 @@ _FSYNC_DATASYNC: Final = 1
 _MAP_POPULATE: Final = 0x8000
 _OFFSET_OF_ENTRIES: Final = 0x10000000
 _PARAMS_SIZE: Final = 120
+_MAX_INTERRUPTIONS: Final = 100
 _ENTRY: Final = Struct("<BBHiQQIIQ24x")
 _COMPLETION: Final = Struct("<QiI")
 _OFFSETS: Final = Struct("<7I")
@@ -82,8 +84,11 @@ class SyncRing:
         self._sq_mask = self._words[sq_mask // 4]
         self._cq_mask = self._words[cq_mask // 4]
 
-    def submit(self, descriptors: list[int]) -> None:
-        """Start an fdatasync of each, `capacity` at most and none under way. Their place in the list names them."""
+    def submit(self, descriptors: list[int]) -> int:
+        """Start an fdatasync of each, `capacity` at most and none under way. Their place in the list names them.
+
+        How many, from the first on, are under way: a kernel short of memory does not take all. Raises OSError.
+        """
         assert len(descriptors) <= self.capacity, f"{len(descriptors)} syncs, {self.capacity} places"
         words = self._words
         tail = words[self._sq_tail]
@@ -94,9 +99,26 @@ class SyncRing:
             )
             words[self._sq_array + place] = place
         words[self._sq_tail] = (tail + len(descriptors)) & 0xFFFFFFFF
-        submitted = 0
-        while submitted < len(descriptors):
-            submitted += self._system_call(_ENTER, self._fd, len(descriptors) - submitted, 0, 0, None, 0)
+        submitted = self._enter(len(descriptors))
+        words[self._sq_tail] = (tail + submitted) & 0xFFFFFFFF  # the kernel looks at it in the call alone
+        return submitted
+
+    def _enter(self, count: int) -> int:
+        submitted = interruptions = 0
+        while submitted < count and interruptions < _MAX_INTERRUPTIONS:
+            try:
+                taken = self._system_call(_ENTER, self._fd, count - submitted, 0, 0, None, 0)
+            except InterruptedError:
+                interruptions += 1
+                continue
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EBUSY):
+                    break
+                raise
+            if not taken:
+                break
+            submitted += taken
+        return submitted
 
     def completed(self) -> list[tuple[int, int]]:
         """(place in the list, 0 or a negative errno) of what completed since the last call."""

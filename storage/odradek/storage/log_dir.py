@@ -30,7 +30,15 @@ from odradek.storage.checkpoints import (
     read_offsets,
     write_offsets,
 )
-from odradek.storage.disk import Disk, DiskError, DiskSyncError, Lock, MissingFileError, replace_file
+from odradek.storage.disk import (
+    Disk,
+    DiskError,
+    DiskFullError,
+    DiskSyncError,
+    Lock,
+    MissingFileError,
+    replace_file,
+)
 from odradek.storage.flusher import LogFlusher
 from odradek.storage.log_config import LogConfig
 
@@ -259,20 +267,29 @@ class LogDir:
         write_offsets(self.disk, f"{self.path}/{HIGH_WATERMARKS}", self.high_watermarks)
 
     def close(self, logs: Sequence[PartitionLog]) -> None:
-        """Flush and close the logs, write the checkpoints and the mark of a clean end. Raises DiskError."""
+        """Flush and close the logs, write the checkpoints and the mark of a clean end. Raises DiskError.
+
+        DiskFullError: all logs are closed and flushed, but the end is not a clean one.
+        """
         is_many = False
+        full: DiskFullError | None = None
         try:
             if self.error is None:
                 loaded = sum(log.is_loaded for log in logs)
                 # Many logs are made durable together: most of it now, while their last files are still to come.
                 is_many = loaded > MANY_LOGS and self.disk.sync_volume(self.path)
                 for log in logs:
-                    log.close(submit=not is_many)
+                    try:
+                        log.close(submit=not is_many)
+                    except DiskFullError as error:
+                        full = full or error
         finally:
             self.flusher.close()
         if self.error is None and not self.flusher.failed:
             if is_many:
                 self.disk.sync_volume(self.path)
+            if full is not None:
+                raise full
             for log in logs:
                 if log.is_loaded:
                     self._remember(log, log.log_end_offset)

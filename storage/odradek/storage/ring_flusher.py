@@ -82,22 +82,36 @@ class RingFlusher:
 
     def close(self) -> None:
         """See `LogFlusher.close`. Blocks until everything submitted is synced."""
-        while self._held and not self.failed:
-            select.select([self._ring.event], [], [])
-            self._on_completed()
-        self._thread.close()  # a round in it is synced when this returns
+        try:
+            self._end_running()
+        finally:
+            try:
+                self._end_next()
+            finally:
+                self._loop.remove_reader(self._ring.event)
+                self._ring.close()
+
+    def _end_running(self) -> None:
+        try:
+            while self._held and not self.failed:
+                select.select([self._ring.event], [], [])
+                self._on_completed()
+        finally:
+            self._thread.close()  # a round in it is synced when this returns
         if self._running is not None and not self._thread.failed:
             self._left = 0
             self._finish_running()
+
+    def _end_next(self) -> None:
+        last, self._next = self._next, Round()
+        if self.failed:
+            return
         try:
-            if not self.failed:
-                sync_each(self._next.targets)
-                self._next.report()
+            sync_each(last.targets)
         except DiskError as error:
             self._fail(error)
-        self._next = Round()
-        self._loop.remove_reader(self._ring.event)
-        self._ring.close()
+            return
+        last.report()
 
     # -- a round
 
@@ -123,11 +137,13 @@ class RingFlusher:
                     self._held.append((target, descriptor))
                 else:
                     target.let_go(descriptor)
-            self._ring.submit([descriptor for _, descriptor in self._held])
+            started = self._ring.submit([descriptor for _, descriptor in self._held])
+            refused, self._held = self._held[started:], self._held[:started]
+            self._left = started
+            _sync_here(refused)
         except (DiskError, OSError) as error:
             self._fail(error if isinstance(error, DiskError) else DiskSyncError(self._name, str(error)))
             return
-        self._left = len(self._held)
         if not self._left:
             self._go_on()
 
@@ -157,11 +173,13 @@ class RingFlusher:
             return
         self.rounds += 1
         self.synced_targets += len(running.targets)
-        running.report()
-        if self._next.targets and not self._scheduled:
-            # Why not at once: what the reports answer may bring more for the same round in this turn.
-            self._scheduled = True
-            self._loop.call_soon(self._begin)
+        try:
+            running.report()
+        finally:
+            if self._next.targets and not self._scheduled:
+                # Why not at once: what the reports answer may bring more for the same round in this turn.
+                self._scheduled = True
+                self._loop.call_soon(self._begin)
 
     def _begin_in_thread(self, running: Round) -> None:
         self._left = len(running.targets)
@@ -178,6 +196,19 @@ class RingFlusher:
         if not self.failed:
             self.failed = True
             self._on_failure(error)
+
+
+def _sync_here(held: list[tuple[Held, int]]) -> None:
+    """What the kernel did not take: rare enough to wait for. Raises DiskSyncError, when all are let go."""
+    failure: DiskSyncError | None = None
+    for target, descriptor in held:
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:
+            failure = DiskSyncError(target.path, error.strerror or str(error))
+        target.let_go(descriptor)
+    if failure is not None:
+        raise failure
 
 
 def ring_or_thread(loop: asyncio.AbstractEventLoop) -> FlusherFactory:

@@ -189,3 +189,18 @@ def test_a_name_that_is_gone_needs_no_sync() -> None:
     NameSync(disk, ".", is_directory=True).sync()
     disk.crash()
     assert disk.read("data/file") == b"x"
+
+
+def test_a_listener_that_raises_does_not_keep_the_others_waiting() -> None:
+    class Broken(Log):
+        def on_flushed(self, end_offset: int, generation: int) -> None:
+            raise ValueError(f"listener {end_offset}")
+
+    flusher = SteppedFlusher("data", None, lambda error: None)
+    log = Log()
+    flusher.submit(Broken(), 1, 0, Target())
+    flusher.submit(Broken(), 2, 0, Target())
+    flusher.submit(log, 3, 0, Target())
+    with pytest.raises(ValueError, match="listener 1"):
+        flusher.step()
+    assert log.flushed == [(3, 0)] and not flusher.failed

@@ -1,5 +1,6 @@
 """The ring itself: numbers come back, errors too, and the counters wrap."""
 
+import errno
 import os
 import select
 from pathlib import Path
@@ -51,3 +52,31 @@ def test_other_systems_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_supported()
     with pytest.raises(OSError, match="Linux"):
         SyncRing()
+
+
+def test_what_the_kernel_does_not_take_is_told_and_not_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = _ring()
+    good = os.open(tmp_path / "f", os.O_CREAT | os.O_RDWR)
+    call = ring._system_call
+    answers = [errno.EINTR, 0, errno.EAGAIN]
+
+    def scripted(number: int, descriptor: int, count: int, *rest: object) -> int:
+        answer = answers.pop(0) if answers else 0
+        if answer:
+            raise OSError(answer, os.strerror(answer))
+        return call(number, descriptor, min(count, 2), *rest)
+
+    monkeypatch.setattr(ring, "_system_call", scripted)
+    assert ring.submit([good, good, good]) == 2
+    assert _all(ring, 2) == {0: 0, 1: 0}
+    assert ring.submit([good]) == 1
+    assert _all(ring, 1) == {0: 0} and ring.completed() == []
+    answers[:] = [errno.EINTR] * 1000
+    assert ring.submit([good]) == 0
+    answers[:] = [errno.EBADF]
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        ring.submit([good])
+    os.close(good)
+    ring.close()

@@ -229,3 +229,18 @@ def test_what_a_full_disk_refused_is_written_later() -> None:
     assert storage.disk.read(f"data/{LOG_START_OFFSETS}") == b"0\n1\nt 0 3\n"
     home.run_maintenance(now + CHECKPOINT_INTERVAL_MS, 1)
     assert storage.disk.read(f"data/{RECOVERY_POINTS}") == b"0\n1\nt 0 4\n"
+
+
+@pytest.mark.parametrize("count", [4, MANY_LOGS + 1])
+def test_a_full_disk_at_the_end_does_not_keep_the_other_logs_from_being_flushed(count: int) -> None:
+    storage = Storage()
+    logs = [storage.open(partition=partition) for partition in range(count)]
+    for log in logs:
+        append(log, 2)
+    storage.memory.capacity = storage.memory.used_bytes
+    storage.dirs.close()
+    assert not storage.failures and not storage.disk.exists(MARK)
+    storage.memory.capacity = None
+    storage.crash()
+    for partition in range(count):
+        assert storage.open(partition=partition).log_end_offset == 2

@@ -173,6 +173,47 @@ async def test_a_file_that_is_closed_during_its_sync_keeps_its_descriptor_until_
     ring.close()
 
 
+@needs_ring
+@pytest.mark.parametrize("taken", [0, 1, 2])
+async def test_what_the_kernel_does_not_take_is_synced_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    failures: list[DiskError] = []
+    ring = flusher(failures)
+    submit = ring._ring.submit
+    monkeypatch.setattr(ring._ring, "submit", lambda descriptors: submit(descriptors[:taken]) if taken else 0)
+    log = Log()
+    for number, file in enumerate(files(tmp_path, 3)):
+        ring.submit(log, number + 1, 0, file)
+    await until(lambda: bool(log.flushed))
+    assert log.flushed == [(3, 0)] and not failures
+    other = Log()
+    ring.submit(other, 1, 0, Broken())
+    ring.submit(other, 2, 0, Broken())
+    await until(lambda: bool(failures))
+    ring.close()
+    assert not other.flushed and len(failures) == 1
+
+
+@needs_ring
+async def test_a_listener_that_raises_stops_neither_the_next_round_nor_the_end(tmp_path: Path) -> None:
+    class Raising(Log):
+        def on_flushed(self, end_offset: int, generation: int) -> None:
+            raise ValueError("listener")
+
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    ring = flusher([])
+    log, (first, second) = Log(), files(tmp_path, 2)
+    ring.submit(Raising(), 1, 0, first)
+    await asyncio.sleep(0)
+    ring.submit(log, 1, 0, second)
+    await until(lambda: log.flushed == [(1, 0)])
+    ring.submit(Raising(), 2, 0, first)
+    with pytest.raises(ValueError, match="listener"):
+        ring.close()
+    assert ring._ring.event < 0
+
+
 async def test_without_io_uring_a_thread_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refused:
         def __init__(self) -> None:
