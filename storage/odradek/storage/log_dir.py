@@ -26,7 +26,9 @@ from odradek.storage.checkpoints import (
     CLEAN_SHUTDOWN,
     HIGH_WATERMARKS,
     LOG_START_OFFSETS,
+    PARTITION_METADATA,
     RECOVERY_POINTS,
+    decode_partition_metadata,
     read_offsets,
     write_offsets,
 )
@@ -205,6 +207,21 @@ class LogDir:
             self.disk.remove_tree(moved)
         self.disk.rename(f"{self.path}/{name}", moved)
         return moved
+
+    def discard(self, name: str, unique: str, due_ms: int, log: PartitionLog | None = None) -> None:
+        """The log of that name is deleted: renamed now, if it has a directory, and removed at `due_ms`. DiskError."""
+        try:
+            if name in self.names and self.error is None:
+                self.remove_later(due_ms, self.move_away(name, unique, DELETE_SUFFIX))
+        finally:
+            self.forget(name, log)
+
+    def topic_id(self, name: str) -> bytes | None:
+        """Whose log the directory of that name holds; None if it does not say. Raises DiskError."""
+        try:
+            return decode_partition_metadata(self.disk.read(f"{self.path}/{name}/{PARTITION_METADATA}"))
+        except MissingFileError:
+            return None
 
     # checkpoints
 

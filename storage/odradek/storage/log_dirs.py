@@ -29,7 +29,7 @@ from odradek.storage.disk import Disk, DiskError, DiskFullError, DiskLockedError
 from odradek.storage.flusher import FlusherFactory, Post, ThreadFlusher
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
-from odradek.storage.log_dir import DELETE_SUFFIX, LogDir
+from odradek.storage.log_dir import LogDir
 from odradek.storage.retention import NEVER
 
 log = logging.getLogger(__name__)
@@ -214,12 +214,42 @@ class LogDirs:
             unique = found.topic_id.hex()
             delay_ms = found.config.file_delete_delay_ms
         try:
-            if name in home.names and home.error is None:
-                moved = home.move_away(name, unique, DELETE_SUFFIX)
-                home.remove_later(now_ms + delay_ms, moved)
+            home.discard(name, unique, now_ms + delay_ms, found)
         except DiskError as error:
             home.fail(error)
-        home.forget(name, found)
+
+    def sweep(self, known: Callable[[str, int], bytes | None], now_ms: int) -> int:
+        """Delete what is on disk of partitions that do not belong here; how many were deleted.
+
+        `known` gives the topic id of a partition that belongs here, None for one that does not. For a caller that
+        has the whole cluster's metadata, once: this looks at every name, and at the id of each log not opened.
+        """
+        swept = 0
+        for home in self.dirs:
+            try:
+                for name in [] if home.error is not None else list(home.names):
+                    swept += self._sweep(home, name, known(*_key(name)), now_ms)
+            except DiskError as error:
+                home.fail(error)
+        return swept
+
+    def _sweep(self, home: LogDir, name: str, topic_id: bytes | None, now_ms: int) -> bool:
+        opened = self._logs.get(_key(name))
+        if opened is not None and opened.home is home:
+            if topic_id == opened.topic_id:
+                return False  # loading it sets another topic's directory aside
+        else:
+            found = home.topic_id(name)
+            if topic_id is not None and found in (None, topic_id):
+                return False  # without an id it is known by its name
+        log.warning("%s/%s: of no known topic, deleted", home.path, name)
+        if opened is not None and opened.home is home:
+            self.delete(*_key(name), now_ms)
+        else:
+            home.discard(
+                name, "0" * 32 if found is None else found.hex(), now_ms + LogConfig().file_delete_delay_ms
+            )
+        return True
 
     def describe(self, wanted: Iterable[tuple[str, int]] | None = None) -> list[DescribedDir]:
         """Every directory, with the logs asked for (None: all); looks at the files of logs not loaded.
