@@ -27,7 +27,7 @@ from odradek.node.config import NodeConfig
 from odradek.node.controller.controller import Controller
 from odradek.node.controller.delta import MetadataDelta
 from odradek.node.controller.effective import EffectiveConfigs
-from odradek.node.controller.image import MetadataImage, ResourceType, TopicImage
+from odradek.node.controller.image import EMPTY_IMAGE, MetadataImage, ResourceType, TopicImage
 from odradek.node.coordinator.config import GroupConfig
 from odradek.node.coordinator.runtime import CoordinatorRuntime
 from odradek.node.partition.fetch_session import FetchSessions
@@ -144,9 +144,12 @@ class Services:
         deleted = list(delta.deleted_topics.values())
         reconfigured = [name for resource, name in delta.changed_configs if resource == ResourceType.TOPIC]
         if any(resource == ResourceType.BROKER for resource, _ in delta.changed_configs):
-            reconfigured = list(
-                {topic for topic, _ in self.replicas.opened()}
-            )  # every default may be another
+            # Every default may be another.
+            reconfigured = list({topic for topic, _ in self.replicas.opened()})
+        if delta.before is not EMPTY_IMAGE:  # the first delta is what was there before this life of the node
+            self.replicas.on_topics_created(
+                topic for topic in delta.changed_topics.values() if delta.is_new(topic)
+            )
         if deleted or reconfigured:
             self.replicas.on_topics_changed(deleted, reconfigured)
         if deleted:

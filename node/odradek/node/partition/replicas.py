@@ -7,7 +7,7 @@ Fetches are woken once per turn of the loop, however many of their partitions ad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from odradek.node.partition.replica import Replica
@@ -47,7 +47,9 @@ class Topics(Protocol):
 class Logs(Protocol):
     """The log directories."""
 
-    def open(self, topic: str, partition: int, topic_id: bytes, config: LogConfig) -> PartitionLog: ...
+    def open(
+        self, topic: str, partition: int, topic_id: bytes, config: LogConfig, *, is_new: bool
+    ) -> PartitionLog: ...
     def delete(self, topic: str, partition: int, now_ms: int) -> None: ...
 
 
@@ -112,6 +114,7 @@ class Replicas:
         self._clock = clock
         self._call_soon = call_soon
         self._partitions: dict[tuple[str, int], Partition] = {}
+        self._created: set[bytes] = set()  # topics made since the node started: they have no records anywhere
         self._advanced: dict[Partition, bool] = {}  # -> whether it broke
         self.watchers: PartitionWatchers[Partition, FetchWaiter] = PartitionWatchers()
 
@@ -121,6 +124,22 @@ class Replicas:
         """The partition this node leads, opened at its first use; or why there is none."""
         partition = self._partitions.get((topic, index))
         return partition if partition is not None else self._open(topic, index)
+
+    def find_log(self, topic: str, index: int) -> PartitionLog | None:
+        """The log of a partition that exists, not loaded by this: what upkeep looks at without serving it."""
+        placement = self._topics.topic(topic)
+        if placement is None or not 0 <= index < len(placement.partitions):
+            return None
+        return self._open_log(placement, index)
+
+    def _open_log(self, placement: TopicPlacement, index: int) -> PartitionLog:
+        return self._logs.open(
+            placement.name,
+            index,
+            placement.topic_id,
+            self._topics.log_config(placement.name),
+            is_new=placement.topic_id in self._created,
+        )
 
     def opened(self) -> Mapping[tuple[str, int], Partition]:
         """The partitions that were used since the node started."""
@@ -133,7 +152,7 @@ class Replicas:
         place = placement.partitions[index]
         if place.leader != self._node_id:
             return ErrorCode.NOT_LEADER_OR_FOLLOWER
-        log = self._logs.open(topic, index, placement.topic_id, self._topics.log_config(topic))
+        log = self._open_log(placement, index)
         replica = Replica(self._node_id)
         partition = Partition(topic, placement.topic_id, index, log, replica)
         if log.load(self._clock()) is None:
@@ -185,10 +204,15 @@ class Replicas:
 
     # -- image and failures
 
+    def on_topics_created(self, created: Iterable[TopicPlacement]) -> None:
+        """Topics that did not exist before, in no life of this node."""
+        self._created.update(topic.topic_id for topic in created)
+
     def on_topics_changed(self, deleted: Sequence[TopicPlacement], reconfigured: Sequence[str]) -> None:
         """The image has changed: topics are gone, or the settings of some are different."""
         now_ms = self._clock()
         for topic in deleted:
+            self._created.discard(topic.topic_id)
             for index in range(len(topic.partitions)):
                 partition = self._partitions.pop((topic.name, index), None)
                 self._logs.delete(topic.name, index, now_ms)
