@@ -94,9 +94,10 @@ class LocalLog:
         disk = self.home.disk
         self.home.before_directory(self.path.rpartition("/")[2])
         disk.makedirs(self.path)
-        # Not synced: where a power cut took it, the log is known by its name, as before KIP-516.
         metadata = f"{self.path}/{PARTITION_METADATA}"
         replace_file(disk, metadata, encode_partition_metadata(self.topic_id), sync=False)
+        # Synced with the first records: a power cut may undo a deletion, and then it tells whose records these are.
+        self._unsynced.append(NameSync(disk, metadata))
         self._unsynced.append(NameSync(disk, self.home.path, is_directory=True))
         self.home.names.add(self.path.rpartition("/")[2])
         self.has_directory = True
