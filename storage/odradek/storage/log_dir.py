@@ -235,17 +235,8 @@ class LogDir:
         return due
 
     def run_maintenance(self, now_ms: int, budget: int) -> None:
-        """Write the checkpoints that are due, and remove up to `budget` files or directories. DiskError."""
-        if self._start_offsets_due_ms is not None and self._start_offsets_due_ms <= now_ms:
-            self._start_offsets_due_ms = (
-                now_ms + RETRY_MS
-            )  # a full disk must neither lose this nor make it spin
-            self._write_start_offsets()
-        if self._stale_names:
-            self._drop_stale()
-        if self._changed_bytes >= CHECKPOINT_BYTES and now_ms >= self._saved_ms + CHECKPOINT_INTERVAL_MS:
-            self._saved_ms = now_ms
-            self.save_recovery_points()
+        """Remove up to `budget` files or directories, and write the checkpoints that are due. DiskError."""
+        # Removals first: where the disk is full, they make the room that the checkpoints need.
         while self.removals and self.removals[0][0] <= now_ms and budget:
             _, path = self.removals.pop(0)
             budget -= 1
@@ -253,6 +244,15 @@ class LogDir:
                 self.disk.remove_tree(path)
             else:
                 self.disk.remove(path)
+        if self._start_offsets_due_ms is not None and self._start_offsets_due_ms <= now_ms:
+            # A full disk must neither lose this nor make it spin.
+            self._start_offsets_due_ms = now_ms + RETRY_MS
+            self._write_start_offsets()
+        if self._stale_names:
+            self._drop_stale()
+        if self._changed_bytes >= CHECKPOINT_BYTES and now_ms >= self._saved_ms + CHECKPOINT_INTERVAL_MS:
+            self._saved_ms = now_ms
+            self.save_recovery_points()
 
     def remove_later(self, due_ms: int, path: str) -> None:
         """Remove a file or directory that nothing uses any more."""

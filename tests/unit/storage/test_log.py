@@ -339,7 +339,7 @@ def test_records_that_could_not_be_deleted_are_all_there() -> None:
     log.append_as_leader(batch(2), 1, NOW_MS)
     storage.memory.capacity = storage.memory.used_bytes
     assert log.advance_log_start_offset(3) == ErrorCode.KAFKA_STORAGE_ERROR
-    assert (log.log_start_offset, log.end_offset_for_epoch(0)) == (0, (0, 4))
+    assert (log.log_start_offset, log.epoch_at(0), log.end_offset_for_epoch(0)) == (0, 0, (0, 4))
     storage.memory.capacity = None
     assert log.advance_log_start_offset(3) == ErrorCode.NONE
     assert log.log_start_offset == 3

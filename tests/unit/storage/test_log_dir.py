@@ -244,3 +244,15 @@ def test_a_full_disk_at_the_end_does_not_keep_the_other_logs_from_being_flushed(
     storage.crash()
     for partition in range(count):
         assert storage.open(partition=partition).log_end_offset == 2
+
+
+def test_removals_go_on_when_there_is_no_room_for_checkpoints() -> None:
+    storage = _with_checkpoints()
+    storage.dirs.delete("t", 0, NOW_MS)
+    storage.memory.capacity = 0
+    storage.dirs.run_maintenance(NOW_MS + SMALL.file_delete_delay_ms)
+    storage.memory.capacity = None
+    assert not storage.failures
+    assert not [name for name in storage.disk.listdir("data") if name.endswith("-delete")]
+    storage.dirs.run_maintenance(NOW_MS + SMALL.file_delete_delay_ms)
+    assert storage.disk.read(f"data/{LOG_START_OFFSETS}") == b"0\n0\n"

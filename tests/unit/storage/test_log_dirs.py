@@ -359,6 +359,15 @@ def test_the_high_watermark_is_kept() -> None:
     assert storage.open().high_watermark == 2
 
 
+def test_the_high_watermark_of_another_topic_is_not_believed() -> None:
+    storage = Storage()
+    append(storage.open(), 3)
+    storage.open().high_watermark = 3
+    storage.restart()
+    log = storage.dirs.open("t", 0, OTHER_ID, SMALL)
+    assert log.log_end_offset == 0 and log.high_watermark <= 0
+
+
 def test_a_full_disk_delays_checkpoints_only() -> None:
     storage = Storage()
     append(storage.open(), 3)

@@ -238,7 +238,8 @@ def test_a_closed_segment_without_its_batches_ends_the_log() -> None:
     log = storage.open(SMALL)
     assert log.log_end_offset == bases[-2]
     assert read_all(log) == _whole(bases[-2])
-    assert append(log, 2).base_offset == bases[-2]
+    while log.log_end_offset < bases[-1]:  # up to where the segment began that was dropped
+        append(log, 2)
     storage.flush()
     storage.crash()
-    assert storage.open(SMALL).log_end_offset == bases[-2] + 2
+    assert storage.open(SMALL).log_end_offset == bases[-1], "it does not come back"
