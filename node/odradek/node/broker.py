@@ -59,11 +59,11 @@ class Broker:
             self._loop.call_soon_threadsafe,
             flusher=ring_or_thread(self._loop),
             on_log_dir_failure=self._on_log_dir_failure,
-            on_deadline=lambda due_ms: self._maintenance.announce(due_ms),
             retention_check_interval_ms=config.log_retention_check_interval_ms,
             producer_expiration_ms=config.producer_id_expiration_ms,
         )
         self._maintenance = Maintenance(self._log_dirs, wall_ms, self._new_alarm)
+        self._log_dirs.on_deadline = self._maintenance.announce
         self._raft = RaftHost(
             config.node_id,
             self._disk,
@@ -72,6 +72,7 @@ class Broker:
             on_failure=self._fail,
         )
         self._services = Services(config, self._log_dirs, self._random, self._loop, self._new_alarm)
+        self._log_dirs.find = self._services.replicas.find_log
         self._registry = build_registry(self._services)
 
     # -- life

@@ -26,9 +26,7 @@ from odradek.storage.checkpoints import (
     CLEAN_SHUTDOWN,
     HIGH_WATERMARKS,
     LOG_START_OFFSETS,
-    PARTITION_METADATA,
     RECOVERY_POINTS,
-    decode_partition_metadata,
     read_offsets,
     write_offsets,
 )
@@ -215,15 +213,6 @@ class LogDir:
                 self.remove_later(due_ms, self.move_away(name, unique, DELETE_SUFFIX))
         finally:
             self.forget(name, log)
-
-    def topic_id(self, name: str) -> bytes | None:
-        """Whose log the directory of that name holds; None if it does not say. Raises DiskError."""
-        try:
-            return decode_partition_metadata(self.disk.read(f"{self.path}/{name}/{PARTITION_METADATA}"))
-        except MissingFileError:
-            return None
-
-    # checkpoints
 
     def next_deadline_ms(self, never: int) -> int:
         """When `run_maintenance` has something to do."""

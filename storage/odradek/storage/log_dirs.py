@@ -62,20 +62,17 @@ class LogDirs:
         *,
         flusher: FlusherFactory = ThreadFlusher,
         on_log_dir_failure: Callable[[LogDir, DiskError], None] | None = None,
-        on_deadline: Callable[[int], None] | None = None,
         retention_check_interval_ms: int = 300_000,
         producer_expiration_ms: int = 86_400_000,
-        find: Callable[[str, int], PartitionLog | None] | None = None,
     ) -> None:
-        """`post` runs a callable on the loop thread soon; `on_log_dir_failure` is called once a directory;
-        `on_deadline` hears of every deadline (ms) earlier than all before it; `find` opens the log of a topic and
-        partition that is on disk, with its id and config, or returns None for a topic that is not known.
-        """
+        """`post` runs a callable on the loop thread soon; `on_log_dir_failure` is called once a directory."""
         assert paths, "a node without a log directory"
         self._disk = disk
         self._on_log_dir_failure = on_log_dir_failure
-        self._on_deadline = on_deadline
-        self.find = find
+        self.on_deadline: Callable[[int], None] | None = None
+        """Hears of every deadline (ms) earlier than all before it."""
+        self.find: Callable[[str, int], PartitionLog | None] | None = None
+        """Opens the log of a topic and partition that is on disk, with its id and config; None for an unknown one."""
         self._logs: dict[tuple[str, int], PartitionLog] = {}
         self._due: list[tuple[int, int, PartitionLog]] = []
         self._due_ms: dict[PartitionLog, list[int]] = {}
@@ -218,39 +215,6 @@ class LogDirs:
         except DiskError as error:
             home.fail(error)
 
-    def sweep(self, known: Callable[[str, int], bytes | None], now_ms: int) -> int:
-        """Delete what is on disk of partitions that do not belong here; how many were deleted.
-
-        `known` gives the topic id of a partition that belongs here, None for one that does not. For a caller that
-        has the whole cluster's metadata, once: this looks at every name, and at the id of each log not opened.
-        """
-        swept = 0
-        for home in self.dirs:
-            try:
-                for name in [] if home.error is not None else list(home.names):
-                    swept += self._sweep(home, name, known(*_key(name)), now_ms)
-            except DiskError as error:
-                home.fail(error)
-        return swept
-
-    def _sweep(self, home: LogDir, name: str, topic_id: bytes | None, now_ms: int) -> bool:
-        opened = self._logs.get(_key(name))
-        if opened is not None and opened.home is home:
-            if topic_id == opened.topic_id:
-                return False  # loading it sets another topic's directory aside
-        else:
-            found = home.topic_id(name)
-            if topic_id is not None and found in (None, topic_id):
-                return False  # without an id it is known by its name
-        log.warning("%s/%s: of no known topic, deleted", home.path, name)
-        if opened is not None and opened.home is home:
-            self.delete(*_key(name), now_ms)
-        else:
-            home.discard(
-                name, "0" * 32 if found is None else found.hex(), now_ms + LogConfig().file_delete_delay_ms
-            )
-        return True
-
     def describe(self, wanted: Iterable[tuple[str, int]] | None = None) -> list[DescribedDir]:
         """Every directory, with the logs asked for (None: all); looks at the files of logs not loaded.
 
@@ -290,8 +254,8 @@ class LogDirs:
         if times and times[-1] <= due_ms:
             return  # it is looked after before that, and asks again then
         times.append(due_ms)
-        if self._on_deadline is not None and (not self._due or due_ms < self._due[0][0]):
-            self._on_deadline(due_ms)
+        if self.on_deadline is not None and (not self._due or due_ms < self._due[0][0]):
+            self.on_deadline(due_ms)
         heapq.heappush(self._due, (due_ms, next(self._order), entry))
 
     def next_deadline_ms(self) -> int:

@@ -109,31 +109,6 @@ def test_what_a_stop_left_half_deleted_goes_at_the_start() -> None:
     assert [name for name in storage.disk.listdir("data") if name.startswith("t-0")] == []
 
 
-def test_a_sweep_deletes_what_belongs_to_no_topic() -> None:
-    storage = Storage(paths=("a", "b"))
-    for topic in ("kept", "gone", "recreated", "unnamed", "opened", "stale"):
-        for partition in range(2):
-            append(storage.open(topic=topic, partition=partition))
-    storage.restart()
-    for home in ("a", "b"):
-        for name in storage.disk.listdir(home):
-            if name.startswith("unnamed"):
-                storage.disk.remove(f"{home}/{name}/partition.metadata")
-    opened = storage.dirs.open("opened", 0, OTHER_ID, SMALL)
-    stale = storage.open(topic="stale")
-    ids = {"kept": TOPIC_ID, "recreated": OTHER_ID, "unnamed": OTHER_ID, "opened": OTHER_ID}
-    assert storage.dirs.sweep(lambda topic, partition: ids.get(topic), NOW_MS) == 7
-    left = {name for home in storage.dirs.dirs for name in home.names}
-    assert left == {"kept-0", "kept-1", "unnamed-0", "unnamed-1", "opened-0"}
-    assert storage.dirs.get("opened", 0) is opened and opened.log_end_offset == 0
-    assert storage.dirs.get("stale", 0) is None and stale.is_offline
-    assert storage.dirs.open("recreated", 0, OTHER_ID, SMALL).log_end_offset == 0
-    storage.dirs.run_maintenance(NOW_MS + SMALL.file_delete_delay_ms)
-    names = [name for home in ("a", "b") for name in storage.disk.listdir(home)]
-    assert not [name for name in names if name.endswith("-delete")]
-    assert storage.dirs.sweep(lambda topic, partition: ids.get(topic), NOW_MS) == 0
-
-
 def test_deleting_what_was_never_opened() -> None:
     storage = Storage()
     append(storage.open())
@@ -338,7 +313,8 @@ def test_a_deleted_log_is_not_visited_and_never_touches_its_name_again() -> None
 def test_deadlines_are_announced() -> None:
     heard: list[int] = []
     disk = MemoryDisk()
-    dirs = LogDirs(disk, ["data"], lambda step: None, on_deadline=heard.append)
+    dirs = LogDirs(disk, ["data"], lambda step: None)
+    dirs.on_deadline = heard.append
     dirs.start(NOW_MS)
     log = dirs.open("t", 0, TOPIC_ID, LogConfig(flush_messages=100, flush_ms=20))
     append(log)
