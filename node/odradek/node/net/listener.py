@@ -31,6 +31,15 @@ class PeerError(Exception):
     """The peer broke the protocol above the framing: log once, close its connection."""
 
 
+def _write_lines(transport: asyncio.Transport, buffers: Sequence[Buffer]) -> None:
+    transport.writelines(buffers)
+
+
+def _write_joined(transport: asyncio.Transport, buffers: Sequence[Buffer]) -> None:
+    # Why: asyncio's own writelines never tells the protocol to pause before 3.12.9 and 3.13.2 (CVE-2024-12254).
+    transport.write(buffers[0] if len(buffers) == 1 else b"".join(buffers))
+
+
 class FrameHandler(Protocol):
     """What a connection drives: one session of the Kafka door."""
 
@@ -68,6 +77,7 @@ class Connection(asyncio.BufferedProtocol):
         "_listener",
         "_reader",
         "_reading",
+        "_send",
         "_stopping",
         "local_address",
         "peer_host",
@@ -86,6 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         self._active = True
         self._eof = False
         self._stopping = False
+        self._send = _write_joined
         self._idle_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
         self.peer_host = ""
@@ -96,6 +107,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if type(transport).__module__.startswith("uvloop"):
+            self._send = _write_lines
         peer = transport.get_extra_info("peername")
         self.peer_host, self.peer_port = (peer[0], peer[1]) if peer else ("", 0)
         local = transport.get_extra_info("sockname")
@@ -149,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
             self._corked.extend(buffers)
         elif self.transport is not None and not self.transport.is_closing():
             self._active = True
-            self.transport.writelines(buffers)
+            self._send(self.transport, buffers)
             self.answered()
 
     def answered(self) -> None:
@@ -204,7 +217,7 @@ class Connection(asyncio.BufferedProtocol):
         finally:
             self._corked = None
         if corked and self.transport is not None:
-            self.transport.writelines(corked)
+            self._send(self.transport, corked)
         if failure is not None:
             log.warning("closing connection of %s:%d: %s", self.peer_host, self.peer_port, failure)
             self._handler = None
