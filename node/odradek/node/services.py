@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from uuid import UUID
 
 from odradek.node.app.cluster import ClusterService
 from odradek.node.app.configs import ConfigsService
@@ -29,6 +28,7 @@ from odradek.node.controller.delta import MetadataDelta
 from odradek.node.controller.effective import EffectiveConfigs
 from odradek.node.controller.image import EMPTY_IMAGE, MetadataImage, ResourceType, TopicImage
 from odradek.node.coordinator.config import GroupConfig
+from odradek.node.coordinator.group.shard import member_ids
 from odradek.node.coordinator.runtime import CoordinatorRuntime
 from odradek.node.partition.fetch_session import FetchSessions
 from odradek.node.partition.replicas import Replicas
@@ -110,7 +110,7 @@ class Services:
             groups,
             loop,
             wall_ms,
-            lambda prefix: f"{prefix}-{UUID(int=random.getrandbits(128), version=4)}",
+            member_ids(random),
         )
         sessions = FetchSessions(
             config.max_incremental_fetch_session_cache_slots,

@@ -168,10 +168,6 @@ class Wal:
         state = self._states[group_id]
         state.last_index = index
 
-    @property
-    def has_pending(self) -> bool:
-        return bool(self._parts)
-
     def flush(self) -> None:
         """Write what is queued, as one batch, and ask for the sync. Raises DiskError.
 
