@@ -14,7 +14,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from random import Random
 
 from odradek.node.app.context import RequestContext
 from odradek.node.config import ConfigError, Listener, NodeConfig
@@ -25,15 +24,13 @@ from odradek.node.kafka_api.session import Session
 from odradek.node.net.listener import Connection, ConnectionLimits
 from odradek.node.net.listener import Listener as NetListener
 from odradek.node.partition.maintenance import Maintenance
+from odradek.node.ports import NodePorts, system_ports
 from odradek.node.runtime.alarm import Alarm
-from odradek.node.runtime.clock import wall_ms
 from odradek.node.services import Services
-from odradek.raft.host import RaftHost
+from odradek.raft.host import HostSettings, RaftHost
 from odradek.storage.disk import DiskError, DiskLockedError
 from odradek.storage.log_dir import LogDir
 from odradek.storage.log_dirs import LogDirs
-from odradek.storage.os_disk import OsDisk
-from odradek.storage.ring_flusher import ring_or_thread
 
 METADATA_GROUP = 0
 RAFT_DIRECTORY = "raft"
@@ -45,33 +42,35 @@ log = logging.getLogger(__name__)
 class Broker:
     """One node in this process. `start`, then `addresses`; `failed` returns when the node cannot go on."""
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, ports: NodePorts | None = None) -> None:
         _refuse_what_is_not_served(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._random = Random(os.urandom(16))
+        self._ports = ports or system_ports(self._loop)
+        self._random = self._ports.random
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
         self._listeners: list[NetListener] = []
-        self._disk = OsDisk(config.open_files_max)
+        self._disk = self._ports.open_disk(config.open_files_max)
         self._log_dirs = LogDirs(
             self._disk,
             config.log_dirs,
             self._loop.call_soon_threadsafe,
-            flusher=ring_or_thread(self._loop),
+            flusher=self._ports.flusher,
             on_log_dir_failure=self._on_log_dir_failure,
             retention_check_interval_ms=config.log_retention_check_interval_ms,
             producer_expiration_ms=config.producer_id_expiration_ms,
         )
-        self._maintenance = Maintenance(self._log_dirs, wall_ms, self._new_alarm)
+        self._maintenance = Maintenance(self._log_dirs, self._ports.wall_ms, self._new_alarm)
         self._log_dirs.on_deadline = self._maintenance.announce
         self._raft = RaftHost(
             config.node_id,
             self._disk,
             os.path.join(config.metadata_log_dir, RAFT_DIRECTORY),
+            settings=HostSettings(threaded=self._ports.is_threaded),
             random=self._random,
             on_failure=self._fail,
         )
-        self._services = Services(config, self._log_dirs, self._random, self._loop, self._new_alarm)
+        self._services = Services(config, self._log_dirs, self._ports, self._loop, self._new_alarm)
         self._log_dirs.find = self._services.replicas.find_log
         self._registry = build_registry(self._services)
 
@@ -92,14 +91,18 @@ class Broker:
     async def _start(self) -> None:
         config = self._config
         identity = claim_directories(
-            self._disk, config.log_dirs, node_id=config.node_id, cluster_id=config.cluster_id
+            self._disk,
+            config.log_dirs,
+            node_id=config.node_id,
+            cluster_id=config.cluster_id,
+            random_bytes=self._random.randbytes,
         )
         for path, reason in identity.failed.items():
             log.error("log directory %s cannot be used: %s", path, reason)
         for listener in config.client_listeners:
             self._listeners.append(await self._bind(listener))
         try:
-            self._log_dirs.start(wall_ms())
+            self._log_dirs.start(self._ports.wall_ms())
         except DiskLockedError:
             raise ConfigError(
                 f"the data in {', '.join(config.log_dirs)} is in use by another process"
@@ -193,7 +196,7 @@ class Broker:
         return BrokerImage(
             config.node_id,
             epoch=0,
-            incarnation_id=random_uuid(),
+            incarnation_id=random_uuid(self._random.randbytes),
             endpoints=endpoints,
             rack=config.rack,
             directories=tuple(identity.directory_ids.values()),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from random import Random
 
 from odradek.node.app.cluster import ClusterService
 from odradek.node.app.configs import ConfigsService
@@ -32,8 +31,8 @@ from odradek.node.coordinator.group.shard import member_ids
 from odradek.node.coordinator.runtime import CoordinatorRuntime
 from odradek.node.partition.fetch_session import FetchSessions
 from odradek.node.partition.replicas import Replicas
+from odradek.node.ports import NodePorts
 from odradek.node.runtime.alarm import Alarm
-from odradek.node.runtime.clock import wall_ms
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dirs import LogDirs
 
@@ -94,11 +93,12 @@ class Services:
         self,
         config: NodeConfig,
         log_dirs: LogDirs,
-        random: Random,
+        ports: NodePorts,
         loop: asyncio.AbstractEventLoop,
         new_alarm: NewAlarm,
     ) -> None:
         self._node_id = config.node_id
+        random, wall_ms = ports.random, ports.wall_ms
         groups = group_config(config)
         effective = EffectiveConfigs(config)
         self.controller = Controller(config.node_id, effective, random)

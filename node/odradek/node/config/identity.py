@@ -44,10 +44,10 @@ class _Meta(NamedTuple):
     directory_id: str | None
 
 
-def random_uuid() -> bytes:
+def random_uuid(random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:
     """16 random bytes (a version 4 UUID) that Kafka's tools accept: their text does not begin with a dash."""
     while True:
-        value = bytearray(os.urandom(_UUID_BYTES))
+        value = bytearray(random_bytes(_UUID_BYTES))
         value[6] = value[6] & 0x0F | 0x40
         value[8] = value[8] & 0x3F | 0x80
         if not format_uuid(bytes(value)).startswith("-"):
@@ -90,7 +90,12 @@ def lock_directories(disk: Disk, directories: Sequence[str]) -> list[Lock]:
 
 
 def claim_directories(
-    disk: Disk, directories: Sequence[str], *, node_id: int, cluster_id: str | None = None
+    disk: Disk,
+    directories: Sequence[str],
+    *,
+    node_id: int,
+    cluster_id: str | None = None,
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> Identity:
     """Lock, `identify`, and let go again: for a caller whose logs take the locks themselves.
 
@@ -98,7 +103,13 @@ def claim_directories(
     them."""
     locks = lock_directories(disk, directories)
     try:
-        return identify(disk, directories, node_id=node_id, cluster_id=cluster_id)
+        return identify(
+            disk,
+            directories,
+            node_id=node_id,
+            cluster_id=cluster_id,
+            new_uuid=lambda: random_uuid(random_bytes),
+        )
     finally:
         for lock in locks:
             lock.release()
