@@ -31,9 +31,11 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from time import perf_counter_ns
 from typing import Final, Protocol
 
 from odradek.storage.disk import Disk, DiskError, MissingFileError, Syncable
+from odradek.storage.durations import SUM, Durations, new_durations
 
 PARALLEL_FROM: Final = 3
 MAX_SYNC_THREADS: Final = 8
@@ -55,6 +57,10 @@ class LogFlusher(Protocol):
 
     failed: bool
     """A sync has failed; nothing is synced any more."""
+    synced_targets: int
+    """Files and directories synced since the start."""
+    durations: Durations
+    """How long the rounds took from their first sync to the last."""
 
     def submit(self, log: FlushedLog, end_offset: int, generation: int, target: Syncable) -> None:
         """From the loop thread: sync `target` soon and tell `log` about `end_offset`."""
@@ -150,6 +156,7 @@ class ThreadFlusher:
         self.failed = False
         self.rounds = 0
         self.synced_targets = 0
+        self.durations: Durations = new_durations()
 
     def submit(self, log: FlushedLog, end_offset: int, generation: int, target: Syncable) -> None:
         """See `LogFlusher.submit`."""
@@ -187,6 +194,7 @@ class ThreadFlusher:
                 entry = queue.get()
             if self.failed or not round_.targets:
                 continue
+            started_ns = perf_counter_ns()
             try:
                 self._sync(list(round_.targets))
             except DiskError as error:
@@ -195,6 +203,9 @@ class ThreadFlusher:
             else:
                 self.rounds += 1
                 self.synced_targets += len(round_.targets)
+                elapsed_ns = perf_counter_ns() - started_ns
+                self.durations[elapsed_ns.bit_length()] += 1
+                self.durations[SUM] += elapsed_ns
                 self._post(round_.report)
 
     def _sync(self, targets: list[Syncable]) -> None:
@@ -239,6 +250,9 @@ class SteppedFlusher:
         self.failed = False
         self._scheduled = False
         self.rounds = 0
+        self.synced_targets = 0
+        self.durations: Durations = new_durations()
+        """Never counted in: a simulated disk takes simulated time."""
 
     def submit(self, log: FlushedLog, end_offset: int, generation: int, target: Syncable) -> None:
         """See `LogFlusher.submit`."""
@@ -260,6 +274,7 @@ class SteppedFlusher:
             self._on_failure(error)
             return
         self.rounds += 1
+        self.synced_targets += len(round_.targets)
         round_.report()
 
     def close(self) -> None:

@@ -16,9 +16,11 @@ import asyncio
 import logging
 import os
 import select
+from time import perf_counter_ns
 from typing import Protocol, TypeGuard
 
 from odradek.storage.disk import DiskError, DiskSyncError, Syncable
+from odradek.storage.durations import SUM, Durations, new_durations
 from odradek.storage.flusher import (
     FlushedLog,
     FlusherFactory,
@@ -69,6 +71,8 @@ class RingFlusher:
         self.failed = False
         self.rounds = 0
         self.synced_targets = 0
+        self.durations: Durations = new_durations()
+        self._started_ns = 0
         loop.add_reader(self._ring.event, self._on_completed)
 
     def submit(self, log: FlushedLog, end_offset: int, generation: int, target: Syncable) -> None:
@@ -120,6 +124,7 @@ class RingFlusher:
         if self._running is not None or self.failed or not self._next.targets:
             return
         running = self._running = self._next
+        self._started_ns = perf_counter_ns()
         self._next = Round()
         held = [target for target in running.targets if _is_held(target)]
         if len(held) == len(running.targets):
@@ -173,6 +178,9 @@ class RingFlusher:
             return
         self.rounds += 1
         self.synced_targets += len(running.targets)
+        elapsed_ns = perf_counter_ns() - self._started_ns
+        self.durations[elapsed_ns.bit_length()] += 1
+        self.durations[SUM] += elapsed_ns
         try:
             running.report()
         finally:

@@ -9,6 +9,7 @@ from queue import Queue
 import pytest
 
 from odradek.storage.disk import DiskError, DiskSyncError
+from odradek.storage.durations import SUM
 from odradek.storage.flusher import PARALLEL_FROM, NameSync, SteppedFlusher, ThreadFlusher
 from odradek.storage.memory_disk import MemoryDisk
 
@@ -83,6 +84,8 @@ def test_what_comes_in_during_a_sync_is_one_round() -> None:
     assert (first.syncs, second.syncs) == (2, 1)
     loop.flusher.close()
     assert loop.run_rest() == 0, "one wake-up per round"
+    assert sum(loop.flusher.durations[:SUM]) == loop.flusher.rounds == 2
+    assert loop.flusher.durations[SUM] > 0
     assert threading.get_ident() not in first.threads
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from odradek.storage import ring_flusher
 from odradek.storage.disk import DiskError
+from odradek.storage.durations import SUM
 from odradek.storage.flusher import ThreadFlusher
 from odradek.storage.io_uring import SyncRing
 from odradek.storage.os_disk import OsDisk, OsFile
@@ -97,6 +98,7 @@ async def test_everything_of_a_turn_is_one_round_whatever_its_size(tmp_path: Pat
     await until(lambda: all(log.flushed for log in logs))
     assert [log.flushed for log in logs] == [[(number + 1, 7)] for number in range(count)]
     assert ring.rounds == 1 and ring.synced_targets == count and not failures
+    assert sum(ring.durations[:SUM]) == 1 and ring.durations[SUM] > 0
     ring.close()
 
 

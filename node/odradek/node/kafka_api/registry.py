@@ -16,6 +16,7 @@ from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka import api
 from odradek.proto.kafka.api import ApiKey
 from odradek.proto.kafka.schema import Message
+from odradek.storage.durations import Durations, new_durations
 
 
 class CloseConnection(Exception):
@@ -44,10 +45,13 @@ class Registry:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes: dict[int, Route] = {}
+        self.durations: dict[int, Durations] = {}
+        """By API key: from the arrival of a request to its answer, waits included."""
         self._classes: dict[int, type[Message]] = {}
         for route in routes:
             assert route.key not in self.routes, f"two handlers for {route.key.name}"
             self.routes[int(route.key)] = route
+            self.durations[int(route.key)] = new_durations()
 
     def request_class(self, key: int) -> type[Message]:
         cls = self._classes.get(key)

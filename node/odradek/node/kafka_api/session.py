@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from struct import Struct
+from time import perf_counter_ns
 from typing import Protocol
 
 from odradek.node.app.context import RequestContext
@@ -26,6 +27,7 @@ from odradek.proto.kafka.codec import DecodeError, decode
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.headers import decode_request_header, encode_response_frame
 from odradek.proto.kafka.schema import Message
+from odradek.storage.durations import SUM, Durations
 
 _PREFIX = Struct(">hhih")  # api key, api version, correlation id, client id length
 _KEY = Struct(">h")
@@ -45,12 +47,16 @@ class MakeContext(Protocol):
 class _Slot:
     """The place of one answer in the order of its connection."""
 
-    __slots__ = ("buffers", "correlation_id", "key", "version")
+    __slots__ = ("buffers", "correlation_id", "durations", "key", "started_ns", "version")
 
-    def __init__(self, correlation_id: int, key: int, version: int) -> None:
+    def __init__(
+        self, correlation_id: int, key: int, version: int, started_ns: int, durations: Durations
+    ) -> None:
         self.correlation_id = correlation_id
         self.key = key
         self.version = version
+        self.started_ns = started_ns
+        self.durations = durations
         self.buffers: list[Buffer] | None = None
 
     def fill(self, outcome: Outcome) -> None:
@@ -61,6 +67,9 @@ class _Slot:
             raise PeerError(str(outcome))
         else:
             self.buffers = encode_response_frame(self.correlation_id, self.key, self.version, outcome)
+        elapsed_ns = perf_counter_ns() - self.started_ns
+        self.durations[elapsed_ns.bit_length()] += 1
+        self.durations[SUM] += elapsed_ns
 
 
 class Session:
@@ -118,6 +127,7 @@ class Session:
 
     def _dispatch(self, frame: memoryview) -> bool:
         """Start one request; True when the next may be taken at once."""
+        started_ns = perf_counter_ns()
         key, version, correlation_id, _ = _PREFIX.unpack_from(frame)
         route = self._registry.routes.get(key)
         if route is None:
@@ -135,7 +145,7 @@ class Session:
             self._context = self._make_context(self._connection, client_id)
         request = decode(self._registry.request_class(key), version, frame, body_offset)
         answer = route.call(self._context, request, version)
-        slot = _Slot(correlation_id, key, version)
+        slot = _Slot(correlation_id, key, version, started_ns, self._registry.durations[key])
         if type(answer) is Deferred:
             if not answer.done:
                 self._slots.append(slot)

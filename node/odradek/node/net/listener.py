@@ -136,6 +136,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._reader.buffer_updated(nbytes)
+        self._listener.bytes_in += nbytes
         self._active = True
         self._drain()
         self._reader.settle()
@@ -162,6 +163,7 @@ class Connection(asyncio.BufferedProtocol):
             self._corked.extend(buffers)
         elif self.transport is not None and not self.transport.is_closing():
             self._active = True
+            self._listener.bytes_out += sum(map(len, buffers))
             self._send(self.transport, buffers)
             self.answered()
 
@@ -217,6 +219,7 @@ class Connection(asyncio.BufferedProtocol):
         finally:
             self._corked = None
         if corked and self.transport is not None:
+            self._listener.bytes_out += sum(map(len, corked))
             self._send(self.transport, corked)
         if failure is not None:
             log.warning("closing connection of %s:%d: %s", self.peer_host, self.peer_port, failure)
@@ -267,6 +270,11 @@ class Listener:
         self.receive_buffer = memoryview(bytearray(_RECEIVE_BUFFER_BYTES))
         self.host = ""
         self.port = 0
+        # Counted for whoever watches the node, all since the start.
+        self.accepted = 0
+        self.refused = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
         self._connections: set[Connection] = set()
         self._per_ip: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
@@ -292,6 +300,11 @@ class Listener:
         await self._server.start_serving()
 
     @property
+    def connection_count(self) -> int:
+        """Connections that are open now."""
+        return len(self._connections)
+
+    @property
     def address(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -311,9 +324,12 @@ class Listener:
     def admit(self, connection: Connection) -> str | None:
         """Count the connection in, or say why not."""
         if len(self._connections) >= self.limits.connections_max:
+            self.refused += 1
             return f"max.connections={self.limits.connections_max} reached"
         if self._per_ip[connection.peer_host] >= self.limits.connections_per_ip_max:
+            self.refused += 1
             return f"max.connections.per.ip={self.limits.connections_per_ip_max} reached"
+        self.accepted += 1
         self._connections.add(connection)
         self._per_ip[connection.peer_host] += 1
         return None

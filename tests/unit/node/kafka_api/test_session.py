@@ -22,6 +22,7 @@ from odradek.proto.kafka.messages.list_offsets import ListOffsetsRequest, ListOf
 from odradek.proto.kafka.messages.metadata import MetadataRequest, MetadataResponse
 from odradek.proto.kafka.messages.produce import ProduceRequest, ProduceResponse
 from odradek.proto.kafka.schema import Message
+from odradek.storage.durations import SUM
 
 LIMITS = ConnectionLimits(10, 10, 600_000, 100_000)
 
@@ -44,6 +45,7 @@ class Node:
                 Route(ApiKey.LIST_OFFSETS, 1, 11, self.list_offsets),
             ]
         )
+        self.durations = registry.durations
         self.listener = Listener("PLAINTEXT", LIMITS, lambda conn: Session(conn, registry, self.context))
 
     def context(self, connection: Connection, client_id: str | None) -> RequestContext:
@@ -273,3 +275,23 @@ async def test_the_client_id_of_each_request_is_in_its_context() -> None:
         writer.write(produce(1, client_id="a") + produce(2, client_id="b"))
         await until(lambda: len(node.contexts) == 2)
         assert [context.client_id for context in node.contexts] == ["a", "b"]
+
+
+async def test_every_answer_is_counted_once_with_the_time_it_took() -> None:
+    async with serving() as (node, reader, writer):
+        writer.write(list_offsets(1) + produce(2) + produce(3, acks=2))
+        await answer(reader)
+        while len(node.produces) + len(node.quiet) < 2:
+            await asyncio.sleep(0)
+        assert counted(node, ApiKey.PRODUCE) == 0, "an answer that waits has not taken its time yet"
+        node.quiet[0].resolve(None)
+        node.produces[0].resolve(ProduceResponse())
+        await answer(reader)
+        assert counted(node, ApiKey.LIST_OFFSETS) == 1
+        assert counted(node, ApiKey.PRODUCE) == 2
+        assert node.durations[ApiKey.PRODUCE][SUM] > 0
+        assert counted(node, ApiKey.METADATA) == 0
+
+
+def counted(node: Node, key: ApiKey) -> int:
+    return sum(node.durations[key][:SUM])

@@ -130,3 +130,27 @@ async def test_no_request_is_taken_any_more_after_reading_was_stopped() -> None:
         await asyncio.sleep(0.02)
         handlers[0].connection.close()
         assert await closed(reader)
+
+
+async def test_what_comes_and_goes_is_counted() -> None:
+    async with listening(ConnectionLimits(1, 10, -1, 1000)) as (listener, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(frame(b"one") + frame(b"three"))  # answered together
+        await asyncio.wait_for(reader.readexactly(16), 10)
+        refused, _ = await asyncio.open_connection("127.0.0.1", listener.port)
+        assert await closed(refused)
+        assert (listener.bytes_in, listener.bytes_out) == (16, 16)
+        assert (listener.accepted, listener.refused, listener.connection_count) == (1, 1, 1)
+        writer.close()
+
+
+async def test_an_answer_that_comes_later_is_counted_too() -> None:
+    async with listening(ConnectionLimits(10, 10, -1, 1000)) as (listener, handlers):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(frame(b"wait"))
+        while not listener.bytes_in:
+            await asyncio.sleep(0)
+        handlers[0].connection.write([b"abc", memoryview(b"de")])
+        assert await asyncio.wait_for(reader.readexactly(5), 10) == b"abcde"
+        assert listener.bytes_out == 5
+        writer.close()
