@@ -7,7 +7,7 @@ ARGS ?=
 SOURCES := proto storage raft node client
 
 .DEFAULT_GOAL := help
-.PHONY: help start test test-clients bench fix clean
+.PHONY: help start test test-clients bench generate fix clean
 .PHONY: check check-format check-lint check-types check-imports check-house
 
 help: ## this list
@@ -41,6 +41,9 @@ check-imports: $(VENV)/.installed-test
 
 check-house: $(VENV)/.installed-test
 	$(PY) -m pytest -q tests/arch
+
+generate: $(VENV)/.installed-test ## the modules made from the .proto files
+	$(PY) proto/tools/compile_protos.py
 
 fix: $(VENV)/.installed-test ## format, and repair what ruff can
 	$(VENV)/bin/ruff format .
