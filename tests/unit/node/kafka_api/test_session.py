@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -281,8 +281,7 @@ async def test_every_answer_is_counted_once_with_the_time_it_took() -> None:
     async with serving() as (node, reader, writer):
         writer.write(list_offsets(1) + produce(2) + produce(3, acks=2))
         await answer(reader)
-        while len(node.produces) + len(node.quiet) < 2:
-            await asyncio.sleep(0)
+        await until(lambda: len(node.produces) + len(node.quiet) == 2)
         assert counted(node, ApiKey.PRODUCE) == 0, "an answer that waits has not taken its time yet"
         node.quiet[0].resolve(None)
         node.produces[0].resolve(ProduceResponse())
@@ -291,6 +290,14 @@ async def test_every_answer_is_counted_once_with_the_time_it_took() -> None:
         assert counted(node, ApiKey.PRODUCE) == 2
         assert node.durations[ApiKey.PRODUCE][SUM] > 0
         assert counted(node, ApiKey.METADATA) == 0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("never happened")
 
 
 def counted(node: Node, key: ApiKey) -> int:

@@ -148,8 +148,10 @@ async def test_an_answer_that_comes_later_is_counted_too() -> None:
     async with listening(ConnectionLimits(10, 10, -1, 1000)) as (listener, handlers):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(frame(b"wait"))
-        while not listener.bytes_in:
-            await asyncio.sleep(0)
+        for _ in range(10_000):
+            if listener.bytes_in:
+                break
+            await asyncio.sleep(0.001)
         handlers[0].connection.write([b"abc", memoryview(b"de")])
         assert await asyncio.wait_for(reader.readexactly(5), 10) == b"abcde"
         assert listener.bytes_out == 5
