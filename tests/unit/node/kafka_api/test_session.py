@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -290,14 +290,6 @@ async def test_every_answer_is_counted_once_with_the_time_it_took() -> None:
         assert counted(node, ApiKey.PRODUCE) == 2
         assert node.durations[ApiKey.PRODUCE][SUM] > 0
         assert counted(node, ApiKey.METADATA) == 0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("never happened")
 
 
 def counted(node: Node, key: ApiKey) -> int:
