@@ -97,7 +97,6 @@ class Services:
         loop: asyncio.AbstractEventLoop,
         new_alarm: NewAlarm,
     ) -> None:
-        self._node_id = config.node_id
         random, wall_ms = ports.random, ports.wall_ms
         groups = group_config(config)
         effective = EffectiveConfigs(config)
@@ -106,6 +105,7 @@ class Services:
         self.topic_name = view.topic_name
         self.replicas = Replicas(config.node_id, view, log_dirs, wall_ms, loop.call_soon)
         self.coordinators = CoordinatorRuntime(
+            config.node_id,
             config.coordinator_shards,
             groups,
             loop,
@@ -135,10 +135,9 @@ class Services:
         self.offsets = OffsetsService(self.coordinators, view)
         self.controller.subscribe(self._on_image)
 
-    def _coordinator_endpoint(self, context: RequestContext) -> CoordinatorEndpoint:
-        address = self.cluster.address(context, self._node_id)
-        assert address is not None, "clients are served only after this node was registered"
-        return CoordinatorEndpoint(self._node_id, *address)
+    def _coordinator_endpoint(self, context: RequestContext, node_id: int) -> CoordinatorEndpoint | None:
+        address = self.cluster.address(context, node_id)
+        return None if address is None else CoordinatorEndpoint(node_id, *address)
 
     def _on_image(self, delta: MetadataDelta, image: MetadataImage) -> None:
         deleted = list(delta.deleted_topics.values())

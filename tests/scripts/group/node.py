@@ -19,6 +19,8 @@ class MemoryLog:
 
     is_leader = True
 
+    leader_id: int | None = 1
+
     def __init__(self, machine: Shard) -> None:
         self._machine = machine
         self._index = 0
@@ -57,17 +59,24 @@ class Node:
         config = GroupConfig(initial_rebalance_delay_ms=0)
         loop = asyncio.get_running_loop()
         self.runtime = CoordinatorRuntime(
-            shards, config, loop, lambda: 1_000, lambda prefix: f"{prefix}-{next(numbers)}"
+            1, shards, config, loop, lambda: 1_000, lambda prefix: f"{prefix}-{next(numbers)}"
         )
         self.topics = Topics()
+        self.logs: list[MemoryLog] = []
         self.groups = GroupsService(
-            self.runtime, config, lambda context: Endpoint(1, context.local_host, context.local_port)
+            self.runtime,
+            config,
+            lambda context, node_id: Endpoint(node_id, context.local_host, context.local_port),
         )
         self.offsets = OffsetsService(self.runtime, self.topics)
         for index, machine in enumerate(self.runtime.state_machines()):
-            if leading:
-                self.runtime.attach(index, MemoryLog(machine))
+            log = MemoryLog(machine)
+            log.is_leader = leading
+            self.logs.append(log)
+            self.runtime.attach(index, log)
 
     def lose(self) -> None:
+        for log in self.logs:
+            log.leader_id = None
         for machine in self.runtime.state_machines():
             machine.on_leadership(False, 2)

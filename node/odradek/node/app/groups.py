@@ -57,8 +57,8 @@ class FoundCoordinator(NamedTuple):
     message: str | None = None
 
 
-EndpointFor = Callable[[RequestContext], Endpoint]
-"""This node, by the address that this client can dial."""
+EndpointFor = Callable[[RequestContext, int], Endpoint | None]
+"""A node by the address that this client can dial; None for one that clients cannot use now."""
 
 
 class GroupsService:
@@ -165,4 +165,9 @@ class GroupsService:
             message = f"this cluster does not serve {served or f'coordinator key type {kind}'}"
             return FoundCoordinator(key, ErrorCode.INVALID_REQUEST, message=message)
         # The empty group id has a coordinator too: offsets can be committed to it, as in Kafka.
-        return FoundCoordinator(key, ErrorCode.NONE, self._endpoint_for(context))
+        leader_id = self._runtime.leader_of(key)
+        endpoint = None if leader_id is None else self._endpoint_for(context, leader_id)
+        if endpoint is None:
+            message = "the coordinator is being elected"
+            return FoundCoordinator(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, message=message)
+        return FoundCoordinator(key, ErrorCode.NONE, endpoint)

@@ -1,8 +1,8 @@
 """The shell around the coordinator shards: operation -> records -> log -> committed -> answer, and one timer.
 
 Decides which shard owns a group id and whether this node may answer for it; everything about groups is
-decided in `group/`. A shard that is not led here answers NOT_COORDINATOR; one that has not heard from its log
-yet answers COORDINATOR_LOAD_IN_PROGRESS.
+decided in `group/`. A shard that is not led here answers NOT_COORDINATOR; one that is, but has not applied
+everything that was committed before, answers COORDINATOR_LOAD_IN_PROGRESS.
 
 Invariants:
  1. An answer leaves only after the records made with it are committed and applied here.
@@ -46,6 +46,10 @@ class ReplicatedLog(Protocol):
     @property
     def is_leader(self) -> bool: ...
 
+    @property
+    def leader_id(self) -> int | None:
+        """The node that leads, as far as known; this node's own id also while `is_leader` is not true yet."""
+
     def propose(self, data: bytes) -> asyncio.Future[int]: ...
 
 
@@ -61,16 +65,10 @@ Operation = Callable[[GroupShard, C, Token, Instant], Result[R]]
 
 
 class Role(Enum):
-    """What a shard's log has told us. LOADING: nothing yet."""
+    """What a shard's log has told us."""
 
-    LOADING = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-    FOLLOWING = ErrorCode.NOT_COORDINATOR
-    LEADING = ErrorCode.NONE
-
-    @property
-    def error(self) -> ErrorCode:
-        """What a shard in this role answers; NONE: it works."""
-        return self.value
+    FOLLOWING = 0
+    LEADING = 1
 
 
 def java_hash(text: str) -> int:
@@ -94,7 +92,7 @@ class Shard:
     def __init__(self, index: int, groups: GroupShard, runtime: CoordinatorRuntime) -> None:
         self.index = index
         self.groups = groups
-        self.role = Role.LOADING
+        self.role = Role.FOLLOWING
         self.log: ReplicatedLog | None = None
         self._runtime = runtime
         self._next_token: Token = 0
@@ -114,11 +112,19 @@ class Shard:
 
     def on_leadership(self, is_leader: bool, term: int) -> None:
         if not is_leader:
-            self._drop(Role.FOLLOWING)
-        elif self.log is None:
-            self.role = Role.LOADING  # `attach` brings it to life
-        else:
+            self._drop()
+        elif self.log is not None:  # otherwise `attach` brings it to life
             self._lead()
+
+    @property
+    def error(self) -> ErrorCode:
+        """What the shard answers; NONE: it works."""
+        if self.role is Role.LEADING:
+            return ErrorCode.NONE
+        is_elected = self.log is None or self.log.leader_id == self._runtime.node_id
+        if is_elected and not self._runtime.is_stopped:
+            return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+        return ErrorCode.NOT_COORDINATOR
 
     def attach(self, log: ReplicatedLog) -> None:
         self.log = log
@@ -129,7 +135,7 @@ class Shard:
 
     def write(self, operation: Operation[C, R], command: C) -> Deferred[R | ErrorCode]:
         if self.role is not Role.LEADING:
-            return Deferred.resolved(self.role.error)
+            return Deferred.resolved(self.error)
         self._next_token += 1
         token = self._next_token
         answer: Deferred[R | ErrorCode] = Deferred()
@@ -149,7 +155,7 @@ class Shard:
             self._carry_out(self.groups.on_deadline(now))
 
     def stop(self) -> None:
-        self._drop(Role.FOLLOWING)
+        self._drop()
 
     def _carry_out(self, result: Result[object]) -> None:
         if not result.records:
@@ -174,7 +180,7 @@ class Shard:
         if self.log.is_leader and error is not None and self._go_on_without(result, error):
             return
         log.warning("coordinator shard %d starts over: %r", self.index, error)
-        self._drop(Role.FOLLOWING)
+        self._drop()
         if self.log.is_leader:
             self._lead()
 
@@ -204,14 +210,14 @@ class Shard:
             self._due.pop(token).resolve(value)
 
     def _lead(self) -> None:
-        self._drop(Role.FOLLOWING)
+        self._drop()
         result = self.groups.lead(self._runtime.now())
         self.role = Role.LEADING
         self._carry_out(result)
 
-    def _drop(self, role: Role) -> None:
+    def _drop(self) -> None:
         self._term_of_life += 1
-        self.role = role
+        self.role = Role.FOLLOWING
         self.groups.resign()
         due, self._due = self._due, {}
         for answer in due.values():
@@ -227,17 +233,19 @@ class CoordinatorRuntime:
 
     def __init__(
         self,
+        node_id: int,
         shards: int,
         config: GroupConfig,
         loop: asyncio.AbstractEventLoop,
         wall_ms: Callable[[], int],
         new_member_id: Callable[[str], str],
     ) -> None:
+        self.node_id = node_id
         self._wall_ms = wall_ms
         self._shards = [Shard(i, GroupShard(config, new_member_id), self) for i in range(shards)]
         self._deadlines: Timers[int] = Timers()
         self._alarm = Alarm(loop, self._on_due)
-        self._stopped = False
+        self.is_stopped = False
 
     # Composition
 
@@ -251,7 +259,7 @@ class CoordinatorRuntime:
         """Answer what is parked with NOT_COORDINATOR and let no timer fire again. The logs are the caller's
         to close.
         """
-        self._stopped = True
+        self.is_stopped = True
         for shard in self._shards:
             shard.stop()
         self._alarm.cancel()
@@ -267,12 +275,17 @@ class CoordinatorRuntime:
     def read(self, group_id: str) -> GroupShard | ErrorCode:
         """The shard that owns the group, to be asked at once and not kept; or why it cannot be asked."""
         shard = self._shards[shard_of(group_id, len(self._shards))]
-        return shard.groups if shard.role is Role.LEADING else shard.role.error
+        return shard.groups if shard.role is Role.LEADING else shard.error
 
     def read_all(self) -> Iterator[GroupShard | ErrorCode]:
         """Every shard, as `read` gives it."""
         for shard in self._shards:
-            yield shard.groups if shard.role is Role.LEADING else shard.role.error
+            yield shard.groups if shard.role is Role.LEADING else shard.error
+
+    def leader_of(self, group_id: str) -> int | None:
+        """The node that coordinates a group, None while nobody is known to."""
+        log = self._shards[shard_of(group_id, len(self._shards))].log
+        return None if log is None else log.leader_id
 
     def on_topics_deleted(self, topics: Mapping[str, bytes]) -> None:
         """Topics (name -> id) are gone from the image: so are their committed offsets."""
@@ -294,7 +307,7 @@ class CoordinatorRuntime:
             self._deadlines.cancel(shard.index)
         elif self._deadlines.deadline_of(shard.index) != deadline_ms:
             self._deadlines.set(shard.index, deadline_ms)
-            if not self._stopped:
+            if not self.is_stopped:
                 self._alarm.announce(deadline_ms)
 
     def _on_due(self, now_ms: int) -> int | None:
@@ -303,4 +316,4 @@ class CoordinatorRuntime:
             due.append(index)
         for index in due:
             self._shards[index].on_deadline(now_ms)
-        return None if self._stopped else self._deadlines.next_deadline_ms
+        return None if self.is_stopped else self._deadlines.next_deadline_ms

@@ -32,6 +32,7 @@ class MemoryLog:
 
     def __init__(self, machine: Shard, auto: bool = True) -> None:
         self.is_leader = True
+        self.leader_id: int | None = 1
         self.auto = auto
         self.refusal: Exception | None = None
         self._machine = machine
@@ -57,6 +58,7 @@ class MemoryLog:
 
     def lose_leadership(self) -> None:
         self.is_leader = False
+        self.leader_id = None
         for _, future in self._waiting:
             future.set_exception(NotLeaderError(None))
         self._waiting.clear()
@@ -73,6 +75,7 @@ def start() -> Start:
         numbers = count(1)
         values = {"initial_rebalance_delay_ms": 0, **config}
         runtime = CoordinatorRuntime(
+            1,
             1,
             GroupConfig(**values),
             asyncio.get_running_loop(),
@@ -132,22 +135,23 @@ async def test_an_answer_waits_for_its_records(start: Start) -> None:
     assert committed(runtime) == 5
 
 
-async def test_until_its_log_speaks_a_shard_is_loading(start: Start) -> None:
+async def test_a_shard_is_loading_until_it_leads_and_belongs_to_whom_its_log_names(start: Start) -> None:
     runtime, log = start(lead=False)
     loading = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
     assert runtime.read("g") is loading and list(runtime.read_all()) == [loading]
     assert runtime.write(GroupShard.commit, commit()).value is loading
     machine = runtime.state_machines()[0]
-    machine.on_leadership(False, 1)
+    log.leader_id = 2
+    assert runtime.leader_of("g") == 2
     assert runtime.read("g") is ErrorCode.NOT_COORDINATOR
     assert runtime.write(GroupShard.commit, commit()).value is ErrorCode.NOT_COORDINATOR
-    log.is_leader = True
+    log.is_leader, log.leader_id = True, 1
     machine.on_leadership(True, 2)
     assert await runtime.write(GroupShard.commit, commit()).wait() == CommitResult((ErrorCode.NONE,))
 
 
 async def test_leadership_that_came_before_the_log_was_attached(start: Start) -> None:
-    runtime = CoordinatorRuntime(1, GroupConfig(), asyncio.get_running_loop(), lambda: 0, str)
+    runtime = CoordinatorRuntime(1, 1, GroupConfig(), asyncio.get_running_loop(), lambda: 0, str)
     machine = runtime.state_machines()[0]
     machine.on_leadership(True, 1)
     assert runtime.read("g") is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
@@ -240,7 +244,7 @@ async def test_state_that_ran_ahead_of_a_refusing_log_is_made_anew(start: Start)
 async def test_a_log_that_stopped_leading_is_not_written_to(start: Start) -> None:
     runtime, log = start()
     log.refusal = NotLeaderError(2)
-    log.is_leader = False
+    log.is_leader, log.leader_id = False, 2
     assert await runtime.write(GroupShard.commit, commit()).wait() is ErrorCode.NOT_COORDINATOR
     assert runtime.read("g") is ErrorCode.NOT_COORDINATOR
 
