@@ -11,6 +11,7 @@ Faults, all of them set by plain attributes and methods:
   Linux does (the pages are marked clean), although processes go on seeing it.
 * `capacity`: bytes in all files together; an append beyond it raises DiskFullError.
 * `flip_bit(path, position)`: bit rot, in both states.
+* `begin(sync)`: a sync that takes time, and covers only what was written before it began.
 """
 
 from __future__ import annotations
@@ -33,18 +34,28 @@ from odradek.storage.disk import (
 _TAKES_ROOM: Final = frozenset({"append", "create", "makedirs"})
 _PAGE: Final = 512
 """Unit in which unsynced bytes are torn."""
+_NOTHING_REACHED_IT: Final = 5
+"""The kind of end at which a file is as its last sync left it, truncations included; 4 is all of it."""
 
 
 class _Node:
     """Content of a file, whatever its name. `stable`: how many leading bytes are the same in both states."""
 
-    __slots__ = ("data", "durable", "modified_ms", "stable")
+    __slots__ = ("begun", "data", "durable", "modified_ms", "stable")
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.durable = bytearray()
         self.stable = 0
         self.modified_ms = 0
+        self.begun: list[_BegunSync] = []
+
+    def changed_from(self, offset: int) -> None:
+        """Bytes from `offset` on are others than they were."""
+        self.stable = min(self.stable, offset)
+        for sync in self.begun:
+            if offset < sync.limit:
+                sync.limit, sync.is_disturbed = offset, True
 
     def make_durable(self, lose: bool) -> None:
         del self.durable[self.stable :]
@@ -53,9 +64,10 @@ class _Node:
         self.stable = len(self.data)
 
     def after_crash(self, rng: Random | None) -> None:
-        if rng is not None:
+        self.begun.clear()
+        kind = _NOTHING_REACHED_IT if rng is None else rng.randrange(_NOTHING_REACHED_IT + 1)
+        if rng is not None and kind != _NOTHING_REACHED_IT:
             tail = bytearray(memoryview(self.data)[self.stable :])
-            kind = rng.randrange(4)
             if kind == 0:
                 tail.clear()
             elif kind == 1:
@@ -65,10 +77,40 @@ class _Node:
                     if rng.random() < 0.5:
                         size = min(_PAGE, len(tail) - start)
                         tail[start : start + size] = bytes(size)
+            elif kind == 3 and tail:  # a page was being written
+                start = rng.randrange(0, len(tail), _PAGE)
+                size = min(_PAGE, len(tail) - start)
+                tail[start : start + size] = rng.randbytes(size)
             del self.durable[self.stable :]
             self.durable += tail
         self.data = bytearray(self.durable)
         self.stable = len(self.data)
+
+
+class _BegunSync:
+    """A sync of one file that is under way; it carries over the bytes below `limit`."""
+
+    __slots__ = ("_node", "is_disturbed", "limit")
+
+    def __init__(self, node: _Node) -> None:
+        self._node = node
+        self.limit = len(node.data)
+        self.is_disturbed = False
+        node.begun.append(self)
+
+    def complete(self) -> None:
+        node = self._node
+        if self not in node.begun:
+            return  # the power was cut
+        node.begun.remove(self)
+        if self.is_disturbed:
+            if self.limit > node.stable:
+                node.durable[node.stable : self.limit] = node.data[node.stable : self.limit]
+                node.stable = self.limit
+        elif self.limit >= node.stable:
+            del node.durable[node.stable :]
+            node.durable += memoryview(node.data)[node.stable : self.limit]
+            node.stable = self.limit
 
 
 class MemoryFile:
@@ -115,7 +157,7 @@ class MemoryFile:
             f"{offset}+{len(data)} beyond {len(node.data)} in {self.path}"
         )
         node.data[offset : offset + len(data)] = data
-        node.stable = min(node.stable, offset)
+        node.changed_from(offset)
 
     def truncate(self, size: int) -> None:
         """See `File.truncate`."""
@@ -123,7 +165,7 @@ class MemoryFile:
         node = self._node
         assert size <= len(node.data), f"truncating {self.path} of {len(node.data)} to {size}"
         del node.data[size:]
-        node.stable = min(node.stable, size)
+        node.changed_from(size)
 
     def sync(self) -> None:
         """See `File.sync`."""
@@ -189,6 +231,7 @@ class MemoryDisk:
         self._durable: _Names = {}
         self._pending: list[tuple[frozenset[str], _Change]] = []
         self._moved: set[str] = set()  # directories that moved away or were removed, not durably yet
+        self._begun: list[_BegunSync] | None = None
 
     # faults
 
@@ -204,6 +247,30 @@ class MemoryDisk:
     def heal(self) -> None:
         """No more failing calls."""
         self._fail_at = None
+
+    def begin(self, sync: Callable[[], None]) -> Callable[[], None]:
+        """Call `sync`, and have what it syncs become durable only when the returned callable is called.
+
+        Names are durable at once. A crash in between leaves the bytes as a sync that never ended does. Raises what
+        `sync` raises.
+        """
+        begun: list[_BegunSync] = []
+        self._begun = begun
+        try:
+            sync()
+        finally:
+            self._begun = None
+
+        def complete() -> None:
+            for each in begun:
+                each.complete()
+
+        return complete
+
+    def durable(self, path: str) -> bytes | None:
+        """What a power cut would leave of a file for certain; None without a name that is sure to be there."""
+        node = self._durable.get(path)
+        return None if node is None else bytes(node.durable)
 
     def crash(self, rng: Random | None = None) -> None:
         """Cut the power. Without `rng` only what is durable is left; with it, any part of the rest too."""
@@ -376,7 +443,10 @@ class MemoryDisk:
         """Make the content of a file durable."""
         self.count("sync", path, lambda: node.make_durable(lose=True))
         self.syncs += 1
-        node.make_durable(lose=False)
+        if self._begun is not None:
+            self._begun.append(_BegunSync(node))
+        else:
+            node.make_durable(lose=False)
 
     def _file(self, path: str) -> _Node:
         node = self._names.get(path)
