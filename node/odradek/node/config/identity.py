@@ -28,7 +28,8 @@ _UUID_BYTES: Final = 16
 class Identity(NamedTuple):
     """The directories of a node: the cluster they belong to, and the id (16 raw bytes) of each.
 
-    `failed`: directories that could not be read, with the reason; the node can live without them.
+    `cluster_id` is empty while the node does not know yet which cluster it will be part of. `failed`: directories that
+    could not be read, with the reason; the node can live without them.
     """
 
     cluster_id: str
@@ -37,7 +38,7 @@ class Identity(NamedTuple):
 
 
 class _Meta(NamedTuple):
-    """One meta.properties that was found."""
+    """One meta.properties. `cluster_id` is empty until the node has heard it from the cluster."""
 
     cluster_id: str
     node_id: str
@@ -95,6 +96,7 @@ def claim_directories(
     *,
     node_id: int,
     cluster_id: str | None = None,
+    is_founder: bool = True,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> Identity:
     """Lock, `identify`, and let go again: for a caller whose logs take the locks themselves.
@@ -108,6 +110,7 @@ def claim_directories(
             directories,
             node_id=node_id,
             cluster_id=cluster_id,
+            is_founder=is_founder,
             new_uuid=lambda: random_uuid(random_bytes),
         )
     finally:
@@ -121,11 +124,13 @@ def identify(
     *,
     node_id: int,
     cluster_id: str | None = None,
+    is_founder: bool = True,
     new_uuid: Callable[[], bytes] = random_uuid,
 ) -> Identity:
     """Check that the directories belong to this node, and initialise the empty ones.
 
-    `cluster_id` is what the configuration asks for, None if it does not say. The first directory holds the
+    `cluster_id` is what the configuration asks for, None if it does not say; then a founder makes one, and others
+    leave it open until `join_cluster`. The first directory holds the
     metadata and must be readable. The caller holds the locks. Raises `ConfigError`."""
     if cluster_id is not None:
         _check_cluster_id(cluster_id)
@@ -142,18 +147,33 @@ def identify(
             empty.append(directory)
         else:
             found[directory] = meta
+            if is_founder and not meta.cluster_id:
+                raise ConfigError(f"{directory}/{META_PROPERTIES} has no cluster.id")
     if directories[0] in failed:
         raise ConfigError(f"the directory {directories[0]} cannot be used: {failed[directories[0]]}")
     _check_together(found, node_id, cluster_id)
-    cluster = next((meta.cluster_id for meta in found.values()), cluster_id) or format_uuid(new_uuid())
+    known = next((meta.cluster_id for meta in found.values() if meta.cluster_id), cluster_id)
+    cluster = known or (format_uuid(new_uuid()) if is_founder else "")
     ids = {directory: meta.directory_id for directory, meta in found.items()}
-    for directory in [*empty, *(directory for directory, known in ids.items() if known is None)]:
-        ids[directory] = format_uuid(new_uuid())
+    unnamed = [directory for directory, meta in found.items() if meta.cluster_id != cluster]
+    for directory in dict.fromkeys(
+        [*empty, *(one for one, known_id in ids.items() if known_id is None), *unnamed]
+    ):
+        ids[directory] = ids.get(directory) or format_uuid(new_uuid())
         try:
             _write(disk, directory, _Meta(cluster, str(node_id), ids[directory]))
         except DiskError as error:
             raise ConfigError(f"the directory {directory} cannot be initialised: {error.reason}") from error
     return Identity(cluster, {directory: parse_uuid(text) for directory, text in ids.items() if text}, failed)
+
+
+def join_cluster(disk: Disk, identity: Identity, node_id: int, cluster_id: str) -> None:
+    """Note in the directories to which cluster the node belongs from now on. Raises `ConfigError`."""
+    for directory, directory_id in identity.directory_ids.items():
+        try:
+            _write(disk, directory, _Meta(cluster_id, str(node_id), format_uuid(directory_id)))
+        except DiskError as error:
+            raise ConfigError(f"the directory {directory} cannot be initialised: {error.reason}") from error
 
 
 def _look_at(disk: Disk, directory: str) -> _Meta | None:
@@ -191,16 +211,15 @@ def _read_meta(directory: str, properties: Mapping[str, str]) -> _Meta:
         raise ConfigError(
             f"{where} has version {properties.get('version', 'none')}; only version 1 can be used"
         )
-    for name in ("cluster.id", "node.id"):
-        if not properties.get(name):
-            raise ConfigError(f"{where} has no {name}")
+    if not properties.get("node.id"):
+        raise ConfigError(f"{where} has no node.id")
     directory_id = properties.get("directory.id")
     if directory_id:
         try:
             parse_uuid(directory_id)
         except ValueError:
             raise ConfigError(f"{where} has a directory.id that is not a UUID: {directory_id}") from None
-    return _Meta(properties["cluster.id"], properties["node.id"], directory_id or None)
+    return _Meta(properties.get("cluster.id", ""), properties["node.id"], directory_id or None)
 
 
 def _check_cluster_id(cluster_id: str) -> None:
@@ -222,18 +241,19 @@ def _check_together(found: Mapping[str, _Meta], node_id: int, cluster_id: str | 
                 " but this is"
                 f" node {node_id}"
             )
-        if cluster_id is not None and meta.cluster_id != cluster_id:
+        if cluster_id is not None and meta.cluster_id not in ("", cluster_id):
             raise ConfigError(
                 f"the directory {directory} belongs to cluster {meta.cluster_id}, but this node is"
                 " configured for"
                 f" cluster {cluster_id}"
             )
-        if first is not None and meta.cluster_id != first[1].cluster_id:
+        if first is not None and meta.cluster_id and meta.cluster_id != first[1].cluster_id:
             raise ConfigError(
                 f"the directory {directory} belongs to cluster {meta.cluster_id}, but {first[0]} to cluster"
                 f" {first[1].cluster_id}"
             )
-        first = first or (directory, meta)
+        if first is None and meta.cluster_id:
+            first = (directory, meta)
         if meta.directory_id is not None and meta.directory_id in ids:
             other = ids[meta.directory_id]
             raise ConfigError(
@@ -246,6 +266,8 @@ def _check_together(found: Mapping[str, _Meta], node_id: int, cluster_id: str | 
 
 def _write(disk: Disk, directory: str, meta: _Meta) -> None:
     properties = {"version": "1", "cluster.id": meta.cluster_id, "node.id": meta.node_id}
+    if not meta.cluster_id:
+        del properties["cluster.id"]
     if meta.directory_id is not None:
         properties["directory.id"] = meta.directory_id
     replace_file(disk, f"{directory}/{META_PROPERTIES}", format_properties(properties).encode("ascii"))

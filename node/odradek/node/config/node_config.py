@@ -127,6 +127,12 @@ class NodeConfig:
     )
     metadata_snapshot_bytes = _Setting("metadata.log.max.record.bytes.between.snapshots", int)
 
+    broker_heartbeat_interval_ms = _Setting("broker.heartbeat.interval.ms", int)
+    broker_session_timeout_ms = _Setting("broker.session.timeout.ms", int)
+    controlled_shutdown_enable = _Setting("controlled.shutdown.enable", bool)
+    initial_broker_registration_timeout_ms = _Setting("initial.broker.registration.timeout.ms", int)
+    quorum_fetch_timeout_ms = _Setting("controller.quorum.fetch.timeout.ms", int)
+
     coordinator_shards = _Setting("odradek.coordinator.shards", int)
     open_files_max = _Setting("odradek.storage.open.files.max", int)
 

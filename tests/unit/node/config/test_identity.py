@@ -18,6 +18,7 @@ from odradek.node.config.identity import (
     claim_directories,
     format_uuid,
     identify,
+    join_cluster,
     lock_directories,
     parse_uuid,
     random_uuid,
@@ -278,3 +279,21 @@ def test_random_uuids_do_not_look_like_options() -> None:
     values = {random_uuid() for _ in range(500)}
     assert len(values) == 500
     assert not any(format_uuid(value).startswith("-") for value in values)
+
+
+def test_a_node_of_several_waits_for_the_name_of_its_cluster() -> None:
+    disk = _disk("a", "b")
+    identity = identify(disk, ["a", "b"], node_id=2, is_founder=False)
+    assert identity.cluster_id == "" and b"cluster.id" not in disk.read("a/meta.properties")
+    again = identify(disk, ["a", "b"], node_id=2, is_founder=False)
+    assert again == identity, "directories keep their ids"
+    join_cluster(disk, identity, 2, _CLUSTER)
+    assert identify(disk, ["a", "b"], node_id=2, is_founder=False) == identity._replace(cluster_id=_CLUSTER)
+
+
+def test_directories_that_a_crash_left_half_named_belong_to_the_cluster() -> None:
+    disk = _disk("a", "b")
+    identity = identify(disk, ["a", "b"], node_id=2, is_founder=False)
+    join_cluster(disk, identity._replace(directory_ids={"b": identity.directory_ids["b"]}), 2, _CLUSTER)
+    assert identify(disk, ["a", "b"], node_id=2, is_founder=False) == identity._replace(cluster_id=_CLUSTER)
+    assert _CLUSTER.encode() in disk.read("a/meta.properties")
