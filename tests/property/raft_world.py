@@ -15,6 +15,7 @@ from random import Random
 from odradek.raft.core.config import RaftConfig
 from odradek.raft.core.log_view import LogView
 from odradek.raft.core.messages import AppendAccepted, Message, SnapshotChunk, VoteResponse
+from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.raft import Raft
 from odradek.raft.core.ready import Ready
 from odradek.raft.core.types import NORMAL, Entry, HardState, Role, SnapshotMeta
@@ -86,7 +87,14 @@ class Node:
         self.scheduled = -1
         self.applied = int(disk.snapshot.split()[0]) if disk.snapshot else 0
         snapshot = (
-            SnapshotMeta(disk.base_index, disk.base_term, len(disk.snapshot)) if disk.base_index else None
+            SnapshotMeta(
+                disk.base_index,
+                disk.base_term,
+                len(disk.snapshot),
+                Configuration(frozenset(world.voters)),
+            )
+            if disk.base_index
+            else None
         )
         log = LogView(disk.base_index, disk.base_term, list(disk.entries))
         self.snapshots = {disk.base_index: disk.snapshot}
@@ -128,7 +136,7 @@ class Node:
                     core.on_snapshot_unreadable(chunk.to)
                     continue
                 part = data[chunk.offset : chunk.offset + chunk.length]
-                fields = (chunk.index, chunk.index_term, chunk.total, chunk.offset, part)
+                fields = (chunk.index, chunk.index_term, chunk.configuration, chunk.total, chunk.offset, part)
                 self.send([SnapshotChunk(self.id, chunk.to, chunk.term, *fields)])
             for index, entry in enumerate(ready.committed, ready.committed_first):
                 self.world.check_applied(self, index, entry)
@@ -171,7 +179,9 @@ class Node:
         del self.disk.entries[: index - self.disk.base_index]
         self.disk.base_index, self.disk.base_term, self.disk.snapshot = index, term, data
         self.snapshots = {**dict(list(self.snapshots.items())[-1:]), index: data}
-        core.on_snapshot_stored(SnapshotMeta(index, term, len(data)), index + 1 - self.world.trailing)
+        core.on_snapshot_stored(
+            SnapshotMeta(index, term, len(data), core.configuration), index + 1 - self.world.trailing
+        )
 
     def send(self, messages: Sequence[Message]) -> None:
         for message in messages:

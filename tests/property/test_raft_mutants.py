@@ -89,7 +89,14 @@ def chunks_of_different_snapshots_mixed(patch: pytest.MonkeyPatch) -> None:
 
     def add(self: snapshot_transfer.IncomingSnapshot, chunk: SnapshotChunk) -> bool:
         if self._key is not None:
-            self._key = (chunk.sender, chunk.term, chunk.index, chunk.index_term, chunk.total)
+            self._key = (
+                chunk.sender,
+                chunk.term,
+                chunk.index,
+                chunk.index_term,
+                chunk.configuration,
+                chunk.total,
+            )
         return original(self, chunk)
 
     patch.setattr(snapshot_transfer.IncomingSnapshot, "add", add)

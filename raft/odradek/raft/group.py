@@ -25,7 +25,6 @@ from .ports import (
     ProposalTooLargeError,
     RaftStoppedError,
     StateMachine,
-    Transport,
 )
 from .snapshot_store import SnapshotStore
 from .wal import Wal
@@ -42,7 +41,8 @@ class GroupServices:
 
     wal: Wal
     snapshots: SnapshotStore
-    transport: Transport
+    send: Callable[[int, int, Message], None]
+    """Have a message (to, group id, message) sent at the end of this turn."""
     now_ms: Callable[[], int]
     wake: Callable[["RaftGroup"], None]
     """Have `process` called soon, once."""
@@ -158,13 +158,11 @@ class RaftGroup:
             return
         term = log.term_at(log.applied)
         assert term is not None, (log.applied, log.base_index)
-        meta = SnapshotMeta(log.applied, term, len(data))
+        meta = SnapshotMeta(log.applied, term, len(data), self.raft.configuration)
         self._snapshot_running = True
         self._log_bytes, self._snapshot_bytes = 0, len(data)
         try:
-            self._services.snapshots.save(
-                self.group_id, meta.index, meta.term, data, partial(self._on_snapshot_stored, meta)
-            )
+            self._services.snapshots.save(self.group_id, meta, data, partial(self._on_snapshot_stored, meta))
         except DiskFullError as error:
             logger.warning("group %d keeps its log: %s", self.group_id, error)
             self._snapshot_running = False  # the next one is tried when the log has grown as much again
@@ -308,7 +306,7 @@ class RaftGroup:
 
     def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            self._services.transport.send(message.to, self.group_id, message)
+            self._services.send(message.to, self.group_id, message)
 
     def _send_chunk(self, chunk: ChunkToSend) -> None:
         data = self._services.snapshots.read(
@@ -323,11 +321,12 @@ class RaftGroup:
             chunk.term,
             chunk.index,
             chunk.index_term,
+            chunk.configuration,
             chunk.total,
             chunk.offset,
             data,
         )
-        self._services.transport.send(chunk.to, self.group_id, message)
+        self._services.send(chunk.to, self.group_id, message)
 
     # -- snapshots
 
@@ -336,9 +335,8 @@ class RaftGroup:
         snapshot = ready.snapshot
         assert snapshot is not None
         self._installing = True
-        self._services.snapshots.save(
-            self.group_id, snapshot.index, snapshot.term, snapshot.data, partial(self._on_installed, ready)
-        )
+        meta = SnapshotMeta(snapshot.index, snapshot.term, len(snapshot.data), snapshot.configuration)
+        self._services.snapshots.save(self.group_id, meta, snapshot.data, partial(self._on_installed, ready))
 
     def _on_installed(self, ready: Ready) -> None:
         snapshot = ready.snapshot

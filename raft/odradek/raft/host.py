@@ -81,6 +81,8 @@ class RaftHost:
         self._groups: dict[int, RaftGroup] = {}
         self._woken: dict[int, RaftGroup] = {}
         self._turn_scheduled = False
+        # What this turn has to say, by peer.
+        self._outbox: dict[int, list[tuple[int, Message]]] = {}
         self._is_full = False
         self._deadlines: list[tuple[int, int]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -116,7 +118,7 @@ class RaftHost:
         self._services = GroupServices(
             wal,
             snapshots,
-            self._transport,
+            self._queue,
             self._now_ms,
             self._wake,
             self._on_broken,
@@ -175,11 +177,16 @@ class RaftHost:
         self._wake(group)
         return group
 
-    def receive(self, group_id: int, message: Message) -> None:
-        """Take a message of another node; one for a group that is not open here is lost."""
-        group = self._groups.get(group_id)
-        if group is not None:
-            self._guard(lambda: group.receive(message))
+    def receive(self, batch: Sequence[tuple[int, Message]]) -> None:
+        """Take messages of another node, each with its group id, in order; one for a group that is not open here
+        is lost."""
+        self._guard(lambda: self._receive(batch))
+
+    def _receive(self, batch: Sequence[tuple[int, Message]]) -> None:
+        for group_id, message in batch:
+            group = self._groups.get(group_id)
+            if group is not None:
+                group.receive(message)
 
     async def stop(self) -> None:
         """Make everything durable and end. Open proposals fail with RaftStoppedError. Raises DiskError."""
@@ -220,14 +227,25 @@ class RaftHost:
         try:
             services.wal.flush()
         except DiskFullError as error:
+            self._send_queued()
             self._wait_for_room(error)
             return
+        # Why after the flush: the sync runs in its thread while the messages are encoded.
+        self._send_queued()
         if self._is_full:
             self._is_full = False
             logger.warning("%s: there is room again", self._path)
         for group_id in services.wal.groups_to_snapshot(self.settings.segments_max):
             if group_id in self._groups:
                 self._groups[group_id].take_snapshot()
+
+    def _queue(self, to: int, group_id: int, message: Message) -> None:
+        self._outbox.setdefault(to, []).append((group_id, message))
+
+    def _send_queued(self) -> None:
+        outbox, self._outbox = self._outbox, {}
+        for to, batch in outbox.items():
+            self._transport.send(to, batch)
 
     def _wait_for_room(self, error: DiskFullError) -> None:
         """Nothing was written and nothing is lost: proposals wait, and beyond their limit new ones are refused."""

@@ -4,6 +4,7 @@ from the event loop, never from inside `send`.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from .core.messages import Message
@@ -14,8 +15,8 @@ class Receiver(Protocol):
 
     node_id: int
 
-    def receive(self, group_id: int, message: Message) -> None:
-        """Take a message."""
+    def receive(self, batch: Sequence[tuple[int, Message]]) -> None:
+        """Take messages, each with its group id."""
 
 
 class MemoryNetwork:
@@ -44,11 +45,11 @@ class MemoryNetwork:
         """Lose nothing any more."""
         self._cut = set()
 
-    def send(self, to: int, group_id: int, message: Message) -> None:
+    def send(self, to: int, batch: Sequence[tuple[int, Message]]) -> None:
         """See `Transport.send`."""
-        asyncio.get_running_loop().call_later(self.delay_ms / 1000, self._deliver, to, group_id, message)
+        asyncio.get_running_loop().call_later(self.delay_ms / 1000, self._deliver, to, tuple(batch))
 
-    def _deliver(self, to: int, group_id: int, message: Message) -> None:
+    def _deliver(self, to: int, batch: Sequence[tuple[int, Message]]) -> None:
         host = self._hosts.get(to)
-        if host is not None and (message.sender, to) not in self._cut:
-            host.receive(group_id, message)
+        if host is not None and (batch[0][1].sender, to) not in self._cut:
+            host.receive(batch)

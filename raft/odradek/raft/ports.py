@@ -3,6 +3,7 @@
 Decides nothing. Everything here is called on the event loop's thread.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from .core.messages import Message
@@ -31,15 +32,16 @@ class Transport(Protocol):
     """Carries messages between nodes. Never blocks and never raises: a message may be lost, late or
     repeated."""
 
-    def send(self, to: int, group_id: int, message: Message) -> None:
-        """Hand `message` to `RaftHost.receive` of node `to`, or lose it."""
+    def send(self, to: int, batch: Sequence[tuple[int, Message]]) -> None:
+        """Hand `batch`, pairs of a group id and a message, to `RaftHost.receive` of node `to`, or lose it. Called
+        once per peer and turn of the event loop, with the messages of all groups in order."""
 
 
 class NoTransport:
     """The transport of a cluster of one node: there is nobody to talk to."""
 
-    def send(self, to: int, group_id: int, message: Message) -> None:
-        """Lose the message."""
+    def send(self, to: int, batch: Sequence[tuple[int, Message]]) -> None:
+        """Lose the messages."""
 
 
 class RaftError(Exception):

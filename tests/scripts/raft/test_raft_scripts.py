@@ -29,6 +29,7 @@ import pytest
 from odradek.raft.core.config import RaftConfig
 from odradek.raft.core.log_view import LogView
 from odradek.raft.core.messages import Message, SnapshotChunk
+from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.raft import Raft
 from odradek.raft.core.ready import Ready
 from odradek.raft.core.types import NO_NODE, NORMAL, Entry, HardState, SnapshotMeta
@@ -50,7 +51,7 @@ class Member:
     def __init__(self, node_id: int) -> None:
         self.id = node_id
         self.hard_state = HardState()
-        self.base = SnapshotMeta(0, 0, 0)
+        self.base = SnapshotMeta(0, 0, 0, Configuration(frozenset({0})))
         self.snapshot = b""
         self.entries: list[Entry] = []
         self.core: Raft | None = None
@@ -61,7 +62,10 @@ class Member:
 
     def write(self, ready: Ready) -> None:
         if ready.snapshot is not None:
-            self.base = SnapshotMeta(ready.snapshot.index, ready.snapshot.term, len(ready.snapshot.data))
+            snapshot = ready.snapshot
+            self.base = SnapshotMeta(
+                snapshot.index, snapshot.term, len(snapshot.data), snapshot.configuration
+            )
             self.snapshot, self.entries = ready.snapshot.data, []
         if ready.entries:
             del self.entries[ready.first_index - self.base.index - 1 :]
@@ -196,7 +200,7 @@ class Script:
         assert term is not None
         member.snapshot = " ".join(member.machine).encode()
         del member.entries[: index - member.base.index]
-        member.base = SnapshotMeta(index, term, len(member.snapshot))
+        member.base = SnapshotMeta(index, term, len(member.snapshot), core.configuration)
         core.on_snapshot_stored(member.base, index + 1)
         self.out.append(f"  snapshot {index}/{term} of {len(member.snapshot)} bytes")
 
@@ -236,7 +240,7 @@ class Script:
                 member.machine = ready.snapshot.data.decode().split()
             for chunk in ready.chunks:
                 data = member.snapshot[chunk.offset : chunk.offset + chunk.length]
-                place = (chunk.index, chunk.index_term, chunk.total, chunk.offset)
+                place = (chunk.index, chunk.index_term, chunk.configuration, chunk.total, chunk.offset)
                 self.bag.append(SnapshotChunk(member.id, chunk.to, chunk.term, *place, data))
             member.machine += [entry.data.decode() for entry in ready.committed if entry.kind == NORMAL]
             if member.held and (ready.must_write or member.pending or ready.snapshot is not None):
@@ -260,9 +264,20 @@ class Script:
                 parts.append(f"entries [{' '.join(texts)}]")
             elif field.name == "data":
                 parts.append(f"data {value.decode()!r}")
-            elif field.name not in ("sender", "to", "term"):
+            elif field.name == "configuration":
+                parts.append(show_configuration(value))
+            elif field.name not in ("sender", "to", "term") and value != field.default:
                 parts.append(f"{field.name} {value}")
         return ", ".join(parts)
+
+
+def show_configuration(configuration: Configuration) -> str:
+    groups = (
+        ("voters", configuration.incoming),
+        ("old", configuration.outgoing),
+        ("learners", configuration.learners),
+    )
+    return ", ".join(f"{name} {' '.join(map(str, sorted(group)))}" for name, group in groups if group)
 
 
 def play(text: str) -> Iterator[str]:

@@ -184,8 +184,7 @@ class TestFailures:
             await host.start()
             group = host.open_group(0, [1, 2, 3], Journal())
             leads = AppendRequest(2, 1, 5, 0, 0, 1, (Entry(5, NORMAL, b"a"),))
-            host.receive(0, leads)
-            host.receive(0, replace(leads, sender=3))
+            host.receive([(0, leads), (0, replace(leads, sender=3))])
             assert len(failures) == 1 and isinstance(failures[0], AssertionError)
             with pytest.raises(RaftStoppedError):
                 await group.propose(b"x")

@@ -39,18 +39,31 @@ def vote_result(voters: frozenset[int], votes: Mapping[int, bool]) -> VoteResult
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The voters in force. `outgoing` is empty except while membership changes."""
+    """Who takes part. `outgoing` holds the old voters while membership changes (joint), otherwise nobody.
+    `learners` get the log and never count; while joint, one of the old voters may be a learner to be."""
 
     incoming: frozenset[int]
     outgoing: frozenset[int] = frozenset()
+    learners: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.incoming:
             raise ValueError("a configuration needs at least one voter")
+        if both := self.incoming & self.learners:
+            raise ValueError(f"voters cannot be learners at once: {sorted(both)}")
+
+    @property
+    def is_joint(self) -> bool:
+        return bool(self.outgoing)
 
     @property
     def voters(self) -> frozenset[int]:
         return self.incoming | self.outgoing
+
+    @property
+    def members(self) -> frozenset[int]:
+        """Everyone who gets the log."""
+        return self.incoming | self.outgoing | self.learners
 
     def vote_result(self, votes: Mapping[int, bool]) -> VoteResult:
         result = vote_result(self.incoming, votes)

@@ -26,8 +26,12 @@ from .messages import (
     Message,
     PreVoteRequest,
     PreVoteResponse,
+    ReadIndexAccepted,
+    ReadIndexRejected,
+    ReadIndexRequest,
     SnapshotChunk,
     SnapshotProgress,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
 )
@@ -447,8 +451,8 @@ class Raft:
             self.log.commit_to(chunk.index)
         else:
             self.log.reset(chunk.index, chunk.index_term)
-            self._snapshot = SnapshotMeta(chunk.index, chunk.index_term, chunk.total)
-            self._installed = InstalledSnapshot(chunk.index, chunk.index_term, data)
+            self._snapshot = SnapshotMeta(chunk.index, chunk.index_term, chunk.total, chunk.configuration)
+            self._installed = InstalledSnapshot(chunk.index, chunk.index_term, data, chunk.configuration)
         self._maybe_heal()
         self._after.append(AppendAccepted(self.node_id, chunk.sender, self._term, chunk.index))
 
@@ -457,6 +461,9 @@ class Raft:
             progress = self._replication.progress[message.sender]
             progress.contact_ms = now_ms
             progress.on_snapshot_progress(message.index, message.next_offset)
+
+    def _on_nothing_yet(self, message: Message, now_ms: int) -> None:
+        """Lose it."""
 
     def _maybe_heal(self) -> None:
         """A damaged log is whole again once an entry of the present leader's term is committed in it:
@@ -479,4 +486,8 @@ _HANDLERS: dict[type, Callable[[Raft, Any, int], None]] = {
     HeartbeatResponse: Raft._on_heartbeat_response,
     SnapshotChunk: Raft._on_snapshot_chunk,
     SnapshotProgress: Raft._on_snapshot_progress,
+    TimeoutNow: Raft._on_nothing_yet,
+    ReadIndexRequest: Raft._on_nothing_yet,
+    ReadIndexAccepted: Raft._on_nothing_yet,
+    ReadIndexRejected: Raft._on_nothing_yet,
 }

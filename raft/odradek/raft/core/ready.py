@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .messages import Message
+from .quorum import Configuration
 from .types import Entry, HardState
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledSnapshot:
-    """A snapshot received from the leader: the machine's state after `index`, an entry of `term`."""
+    """A snapshot received from the leader: the machine's state after `index`, an entry of `term`, and the
+    configuration in force there."""
 
     index: int
     term: int
     data: bytes
+    configuration: Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ChunkToSend:
     term: int
     index: int
     index_term: int
+    configuration: Configuration
     total: int
     offset: int
     length: int

@@ -53,7 +53,7 @@ class Replication:
             for voter in sorted(configuration.voters)
             if voter != node_id
         }
-        self.heartbeat_deadline_ms = now_ms + config.heartbeat_interval_ms
+        self.heartbeat_deadline_ms = _next_beat(now_ms, config)
         self.quorum_deadline_ms = now_ms + config.election_timeout_ms
 
     @property
@@ -85,7 +85,7 @@ class Replication:
         return now_ms < self.quorum_deadline_ms
 
     def heartbeats(self, now_ms: int) -> Iterator[Heartbeat]:
-        self.heartbeat_deadline_ms = now_ms + self._config.heartbeat_interval_ms
+        self.heartbeat_deadline_ms = _next_beat(now_ms, self._config)
         for voter, progress in self.progress.items():
             commit = min(progress.match_index, self._log.commit)
             yield Heartbeat(self._node_id, voter, self._term, commit)
@@ -131,7 +131,16 @@ class Replication:
         assert snapshot is not None
         progress.probe_sent = True
         length = min(self._config.snapshot_chunk_bytes, snapshot.size - offset)
-        return ChunkToSend(voter, self._term, snapshot.index, snapshot.term, snapshot.size, offset, length)
+        return ChunkToSend(
+            voter,
+            self._term,
+            snapshot.index,
+            snapshot.term,
+            snapshot.configuration,
+            snapshot.size,
+            offset,
+            length,
+        )
 
     def on_rejected(self, message: AppendRejected) -> None:
         """Find the last place at which both logs may agree, and continue from there."""
@@ -152,6 +161,12 @@ class Replication:
         progress.on_heartbeat_response()
         if progress.match_index < self._log.last_index and progress.state == ProgressState.REPLICATE:
             progress.sent_commit = -1
+
+
+def _next_beat(now_ms: int, config: RaftConfig) -> int:
+    """The next multiple of the interval: all groups that one node leads beat together, in one message per peer."""
+    interval_ms = config.heartbeat_interval_ms
+    return now_ms - now_ms % interval_ms + interval_ms
 
 
 def answer_append(log: LogView, message: AppendRequest, log_lost: bool) -> AppendAccepted | AppendRejected:

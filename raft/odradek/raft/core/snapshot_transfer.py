@@ -13,13 +13,13 @@ class IncomingSnapshot:
     __slots__ = ("_data", "_key")
 
     def __init__(self) -> None:
-        self._key: tuple[int, int, int, int, int] | None = None
+        self._key: tuple[object, ...] | None = None
         self._data = bytearray()
 
     def add(self, chunk: SnapshotChunk) -> bool:
         """Take a chunk; True when the snapshot is complete. Chunks out of order or repeated change
         nothing."""
-        key = (chunk.sender, chunk.term, chunk.index, chunk.index_term, chunk.total)
+        key = (chunk.sender, chunk.term, chunk.index, chunk.index_term, chunk.configuration, chunk.total)
         if key != self._key:
             self._key = key
             self._data = bytearray()

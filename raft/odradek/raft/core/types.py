@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
+from .quorum import Configuration
+
 NO_NODE: Final = -1
 """No vote, no leader. (0 is a valid node id in Kafka's configuration.)"""
 
@@ -15,6 +17,8 @@ NORMAL: Final = 0
 """Kind of an entry that carries a proposal for the state machine."""
 NOOP: Final = 1
 """Kind of the empty entry with which a leader opens its term; never shown to the state machine."""
+CONFIGURATION: Final = 2
+"""Kind of an entry that says who the voters and learners are (`membership`); in force once it is in the log."""
 
 
 class Entry(NamedTuple):
@@ -47,11 +51,13 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotMeta:
-    """A state of the machine after applying `index` (an entry of `term`), `size` bytes long."""
+    """A state of the machine after applying `index` (an entry of `term`), `size` bytes long. `configuration` was
+    in force at `index`."""
 
     index: int
     term: int
     size: int
+    configuration: Configuration
 
 
 class Random(Protocol):

@@ -1,6 +1,7 @@
 """What a leader knows of a follower: late, repeated and lost answers."""
 
 from odradek.raft.core.progress import Progress, ProgressState
+from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.types import SnapshotMeta
 
 WINDOW = (2, 1000)
@@ -82,7 +83,7 @@ def test_a_heartbeat_response_frees_one_message() -> None:
 
 def test_a_snapshot_goes_chunk_by_chunk_and_ends_with_its_index() -> None:
     progress = Progress(5, 0)
-    progress.begin_snapshot(SnapshotMeta(40, 2, 100))
+    progress.begin_snapshot(SnapshotMeta(40, 2, 100, Configuration(frozenset({1, 2, 3}))))
     progress.probe_sent = True
     assert not progress.on_snapshot_progress(39, 50)
     assert not progress.on_snapshot_progress(40, 101)

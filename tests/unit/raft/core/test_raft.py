@@ -21,11 +21,13 @@ from odradek.raft.core.messages import (
     VoteRequest,
     VoteResponse,
 )
+from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.raft import Raft
 from odradek.raft.core.ready import Ready
 from odradek.raft.core.types import NO_NODE, NOOP, NORMAL, Entry, HardState, Role, SnapshotMeta
 
 CONFIG = RaftConfig(election_timeout_ms=1000, heartbeat_interval_ms=100)
+THREE = Configuration(frozenset({1, 2, 3}))
 
 
 def entries(*terms: int) -> list[Entry]:
@@ -322,7 +324,7 @@ def test_one_voter_leads_without_waiting_and_has_no_deadline() -> None:
 
 
 def chunk(sender: int, offset: int, data: bytes, index: int = 9, term: int = 3) -> SnapshotChunk:
-    return SnapshotChunk(sender, 1, term, index, 2, 6, offset, data)
+    return SnapshotChunk(sender, 1, term, index, 2, THREE, 6, offset, data)
 
 
 def test_a_snapshot_is_put_together_in_order() -> None:
@@ -352,7 +354,7 @@ def test_chunks_of_two_senders_are_never_mixed() -> None:
 
 def test_a_snapshot_of_what_is_there_only_commits() -> None:
     raft = node([1, 1, 2, 2], term=3)
-    raft.step(SnapshotChunk(2, 1, 3, 3, 2, 1, 0, b"s"), 0)
+    raft.step(SnapshotChunk(2, 1, 3, 3, 2, THREE, 1, 0, b"s"), 0)
     ready = raft.ready()
     assert ready is not None and ready.snapshot is None
     assert (raft.log.last_index, raft.log.commit) == (4, 3)
@@ -361,7 +363,7 @@ def test_a_snapshot_of_what_is_there_only_commits() -> None:
 def test_an_old_snapshot_is_answered_with_the_commit_index() -> None:
     raft = node([1, 1, 1], term=3)
     raft.step(Heartbeat(2, 1, 3, 3), 0)
-    raft.step(SnapshotChunk(2, 1, 3, 2, 1, 100, 0, b"s"), 0)
+    raft.step(SnapshotChunk(2, 1, 3, 2, 1, THREE, 100, 0, b"s"), 0)
     assert AppendAccepted(1, 2, 3, 3) in after(take(raft))
     assert raft.log.base_index == 0
 
@@ -371,7 +373,7 @@ def test_a_follower_behind_the_base_gets_the_snapshot() -> None:
     for voter in (2, 3):
         raft.step(AppendAccepted(voter, 1, 2, 4), 5000)
     take(raft)
-    raft.on_snapshot_stored(SnapshotMeta(4, 2, 1_000_000), keep_from=5)
+    raft.on_snapshot_stored(SnapshotMeta(4, 2, 1_000_000, THREE), keep_from=5)
     raft.step(AppendRejected(3, 1, 2, 4, 0, 0, True), 5000)
     chunks = [piece for ready in take(raft) for piece in ready.chunks]
     assert [(piece.to, piece.index, piece.offset, piece.length) for piece in chunks] == [(3, 4, 0, 524_288)]

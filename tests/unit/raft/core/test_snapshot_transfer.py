@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from odradek.raft.core.messages import SnapshotChunk
+from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.snapshot_transfer import IncomingSnapshot
 
-FIRST = SnapshotChunk(2, 1, 5, 9, 4, 6, 0, b"abc")
+THREE = Configuration(frozenset({1, 2, 3}))
+FIRST = SnapshotChunk(2, 1, 5, 9, 4, THREE, 6, 0, b"abc")
 SECOND = replace(FIRST, offset=3, data=b"def")
 
 
