@@ -93,10 +93,12 @@ def _ratio(metric: Metric, ours: float, theirs: float) -> str:
     return f"{top / bottom:.2f}"
 
 
-def rows(samples: Samples, ours: str = "odradek", theirs: str = "kafka") -> list[list[str]]:
+def rows(
+    samples: Samples, ours: str = "odradek", theirs: str = "kafka", metrics: Mapping[str, Metric] = METRICS
+) -> list[list[str]]:
     """Metric, unit, median of Kafka, median of Odradek, ratio, aim; only of what was measured."""
     found = []
-    for name, metric in METRICS.items():
+    for name, metric in metrics.items():
         medians = {
             server: statistics.median(values[name]) for server, values in samples.items() if values.get(name)
         }

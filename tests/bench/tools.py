@@ -10,10 +10,12 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.compat.clusters import Cluster
 from tests.compat.servers import Server, java
 
 _SOURCES = Path(__file__).parent
@@ -41,7 +43,7 @@ class Tools:
             _run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(target), str(source)], 120)
 
     def produce(
-        self, server: Server, topic: str, records: int, size: int, properties: Mapping[str, str]
+        self, server: Server | Cluster, topic: str, records: int, size: int, properties: Mapping[str, str]
     ) -> float:
         """ProducerPerformance at full speed; records a second."""
         arguments = ["org.apache.kafka.tools.ProducerPerformance", "--bootstrap-server", server.bootstrap]
@@ -89,6 +91,12 @@ class Tools:
         """Records of 100 B at a fixed rate: end_to_end_ms and ack_ms, each mean, p50, p99, p99.9, max."""
         options = {"topic": topic, "offset": offset, "rate": rate, "warmup": 4, "seconds": 8}
         return dict(self._generate("latency", server, options))
+
+    def client_latency(self, cluster: Cluster, topic: str, rate: int) -> dict[str, float]:
+        """Records of 100 B at a fixed rate through librdkafka: mean, p50, p99, p99.9 and max in ms."""
+        command = [sys.executable, str(_SOURCES / "cluster_latency.py"), "--bootstrap", cluster.bootstrap]
+        command += ["--topic", topic, "--rate", str(rate)]
+        return dict(json.loads(_run(command, 120))["end_to_end_ms"])
 
     def _generate(self, name: str, server: Server, options: Mapping[str, object]) -> dict[str, Any]:
         command = [str(self._folder / name), "--port", str(server.port)]

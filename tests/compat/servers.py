@@ -62,23 +62,27 @@ class Odradek:
 
 
 class ApacheKafka:
-    """Apache Kafka in KRaft mode, broker and controller in one process."""
+    """Apache Kafka in KRaft mode, broker and controller in one process; `alone` makes its topics fit one node."""
 
     name = "kafka"
 
-    def __init__(self, heap: str = "512m") -> None:
+    def __init__(self, heap: str = "512m", alone: bool = True) -> None:
         self.heap = heap
-        self._ready_made: dict[str, str] = {
-            "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-            "offsets.topic.replication.factor": "1",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
-            "share.coordinator.state.topic.replication.factor": "1",
-            "share.coordinator.state.topic.min.isr": "1",
-        }
+        self._ready_made: dict[str, str] = (
+            {}
+            if not alone
+            else {
+                "process.roles": "broker,controller",
+                "node.id": "1",
+                "controller.listener.names": "CONTROLLER",
+                "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+                "offsets.topic.replication.factor": "1",
+                "transaction.state.log.replication.factor": "1",
+                "transaction.state.log.min.isr": "1",
+                "share.coordinator.state.topic.replication.factor": "1",
+                "share.coordinator.state.topic.min.isr": "1",
+            }
+        )
 
     def prepare(self, folder: Path, port: int, properties: Mapping[str, str]) -> None:
         controller_port = free_port()
@@ -117,10 +121,16 @@ def java(arguments: list[str], heap: str) -> list[str]:
 class Server:
     """One broker process on its own folder and port. As a context manager it kills what still runs."""
 
-    def __init__(self, flavour: Flavour, folder: Path, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        flavour: Flavour,
+        folder: Path,
+        properties: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
         self.flavour = flavour
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.properties = dict(properties or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "server.log"
@@ -146,15 +156,19 @@ class Server:
 
     def start(self, timeout_s: float = 30.0) -> float:
         """Spawn the process and wait until it serves; returns the seconds from spawn to the first answer."""
-        assert self.process is None
         started = time.monotonic()
+        self.spawn()
+        self._wait_until_serving(started + timeout_s)
+        return time.monotonic() - started
+
+    def spawn(self) -> None:
+        """Start the process and do not wait for it."""
+        assert self.process is None
         with self.log.open("ab") as log:
             command = self.flavour.command(self.folder, self.port, self.properties)
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT
             )
-        self._wait_until_serving(started + timeout_s)
-        return time.monotonic() - started
 
     def _wait_until_serving(self, deadline: float) -> None:
         """An ApiVersions answer, then a Metadata answer that names a live broker."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 import google_crc32c
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 18, 19, 20
+DESCRIBE_QUORUM = 55
 LATEST, EARLIEST = -1, -2
 T = TypeVar("T")
 
@@ -197,12 +198,77 @@ def metadata(
     return brokers, answer.array(topic)
 
 
+class Replicated(NamedTuple):
+    """A partition as Metadata v7 tells it; a leader of -1 is none."""
+
+    partition: int
+    error: int
+    leader: int
+    leader_epoch: int
+    replicas: list[int]
+    isr: list[int]
+
+
+class ClusterView(NamedTuple):
+    """What one node says of the whole cluster: its live brokers and the partitions of each topic asked for."""
+
+    cluster_id: str | None
+    brokers: list[Broker]
+    topics: dict[str | None, list[Replicated]]
+
+
+def cluster_view(connection: Connection, topics: Sequence[str]) -> ClusterView:
+    """Metadata v7, without creating a topic; a topic that is not known has no partitions."""
+    body = array([string(name) for name in topics]) + b"\0"
+    answer = connection.call(METADATA, 7, body)
+
+    def broker() -> Broker:
+        found = Broker(answer.int32(), answer.string(), answer.int32())
+        answer.string()
+        return found
+
+    def partition() -> Replicated:
+        error, index, leader, epoch = answer.int16(), answer.int32(), answer.int32(), answer.int32()
+        replicas, isr = answer.array(answer.int32), answer.array(answer.int32)
+        answer.array(answer.int32)
+        return Replicated(index, error, leader, epoch, replicas, isr)
+
+    def topic() -> tuple[str | None, list[Replicated]]:
+        _, name, _ = answer.int16(), answer.string(), answer.int8()
+        return name, answer.array(partition)
+
+    answer.int32()
+    brokers, cluster_id = answer.array(broker), answer.string()
+    answer.int32()
+    return ClusterView(cluster_id, brokers, dict(answer.array(topic)))
+
+
+def quorum_leader(connection: Connection) -> int:
+    """DescribeQuorum v0 of the metadata quorum: the node that leads it, or -1. Flexible, so laid out by hand."""
+    topic = b"__cluster_metadata"
+    body = b"\2" + bytes([len(topic) + 1]) + topic + b"\2" + struct.pack(">i", 0) + b"\0\0\0"
+    head = struct.pack(">hhi", DESCRIBE_QUORUM, 0, 0) + string("wire") + b"\0"
+    connection.send(struct.pack(">i", len(head) + len(body)) + head + body)
+    answer = Reader(connection.receive())
+    answer.int32(), answer.int8()  # correlation id; no tagged fields in the header
+    error, topics = answer.int16(), answer.int8()
+    if error or topics != 2:
+        return -1
+    answer.blob(answer.int8() - 1)
+    answer.int8(), answer.int32()
+    return -1 if answer.int16() else answer.int32()
+
+
 def create_topics(
-    connection: Connection, topics: dict[str, int], timeout_ms: int = 30_000
+    connection: Connection,
+    topics: dict[str, int],
+    timeout_ms: int = 30_000,
+    replication: int = 1,
+    configs: Mapping[str, str] | None = None,
 ) -> dict[str | None, tuple[int, str | None]]:
-    """CreateTopics v2 with replication factor 1: name -> (error code, message)."""
-    empty = array([])
-    items = [string(name) + struct.pack(">ih", count, 1) + empty + empty for name, count in topics.items()]
+    """CreateTopics v2: name -> (error code, message)."""
+    rest = array([]) + array([string(name) + string(value) for name, value in (configs or {}).items()])
+    items = [string(name) + struct.pack(">ih", count, replication) + rest for name, count in topics.items()]
     answer = connection.call(CREATE_TOPICS, 2, array(items) + struct.pack(">ib", timeout_ms, 0))
     answer.int32()
     outcomes = answer.array(lambda: (answer.string(), answer.int16(), answer.string()))
