@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from odradek.node.app.context import RequestContext
 from odradek.node.config.definitions import broker_definition
 from odradek.node.config.describe import ConfigEntry, broker_entries, cluster_entries, topic_entries
 from odradek.node.config.node_config import ConfigSource, NodeConfig
@@ -112,10 +113,17 @@ class ConfigsService:
         return DescribedResource(ErrorCode.NONE, None, described)
 
     async def alter(
-        self, alterations: Sequence[ConfigAlteration], *, incremental: bool, validate_only: bool
+        self,
+        alterations: Sequence[ConfigAlteration],
+        context: RequestContext,
+        *,
+        incremental: bool,
+        validate_only: bool,
     ) -> list[ConfigOutcome]:
         """One outcome per entry of the request, in its order."""
-        refused = [self._refusal(entry.resource_type, entry.resource_name) for entry in alterations]
+        # Why: a broker's own configs are changed through that broker, which may have passed the request on.
+        asked = self._node_id if context.received_by is None else context.received_by
+        refused = [_refusal(asked, entry.resource_type, entry.resource_name) for entry in alterations]
         rest = [entry for entry, refusal in zip(alterations, refused, strict=True) if refusal is None]
         if incremental:
             work = self._controller.incremental_alter_configs(rest, validate_only=validate_only)
@@ -167,13 +175,13 @@ class ConfigsService:
                     *map(_described, entries),
                     *_unknown(image.config(resource_type, ""), Source.ALL_BROKERS),
                 ]
-            refusal = self._not_this_node(name)
+            refusal = _other_broker(self._node_id, name)
             return refusal or [
                 *map(_described, broker_entries(node)),
                 *_unknown(image.config(resource_type, name), Source.BROKER),
             ]
         if resource_type == ResourceType.BROKER_LOGGER:
-            return self._not_this_node(name) or [Described("root", "INFO", Source.LOGGER)]
+            return _other_broker(self._node_id, name) or [Described("root", "INFO", Source.LOGGER)]
         if resource_type not in (ResourceType.CLIENT_METRICS, ResourceType.GROUP):
             return ErrorCode.INVALID_REQUEST, f"resource type {resource_type} has no configs"
         if not name:
@@ -189,21 +197,23 @@ class ConfigsService:
             for definition in client_metrics_definitions().values()
         ]
 
-    def _refusal(self, resource_type: int, name: str) -> Refusal | None:
-        """Why this node does not take a change to the controller."""
-        if resource_type == ResourceType.BROKER and name:
-            return self._not_this_node(name)
-        if resource_type == ResourceType.BROKER_LOGGER:
-            return self._not_this_node(name) or (
-                ErrorCode.INVALID_REQUEST,
-                "log levels cannot be changed while the node runs",
-            )
-        return None
 
-    def _not_this_node(self, name: str) -> Refusal | None:
-        if name == str(self._node_id):
-            return None
-        return ErrorCode.INVALID_REQUEST, f"this is broker {self._node_id}, not '{name}': ask that broker"
+def _refusal(asked: int, resource_type: int, name: str) -> Refusal | None:
+    """Why a change is not for the controller. `asked`: the node that the client sent it to."""
+    if resource_type == ResourceType.BROKER and name:
+        return _other_broker(asked, name)
+    if resource_type == ResourceType.BROKER_LOGGER:
+        return _other_broker(asked, name) or (
+            ErrorCode.INVALID_REQUEST,
+            "log levels cannot be changed while the node runs",
+        )
+    return None
+
+
+def _other_broker(asked: int, name: str) -> Refusal | None:
+    if name == str(asked):
+        return None
+    return ErrorCode.INVALID_REQUEST, f"this is broker {asked}, not '{name}': ask that broker"
 
 
 async def _or_fail_all(

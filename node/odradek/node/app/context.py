@@ -10,7 +10,8 @@ class RequestContext:
     """One client connection as the application layer sees it.
 
     `local_host` and `local_port` are the address that this client dialled: a node without
-    `advertised.listeners` answers Metadata and FindCoordinator with it.
+    `advertised.listeners` answers Metadata and FindCoordinator with it. `received_by` is the node whose connection
+    it is, where another node passed the request on; None where it is this node's.
     """
 
     client_id: str | None
@@ -20,3 +21,4 @@ class RequestContext:
     local_port: int
     connection_id: str
     client_host: str
+    received_by: int | None = None

@@ -3,7 +3,7 @@ of the dispatch table and of the README's table.
 
 Invariant: what is advertised is served, and nothing else is dispatched. The one exception is Produce, whose
 advertised minimum is 0 although versions 0 to 2 are refused (KAFKA-18659: older librdkafka silently stops
-compressing otherwise).
+compressing otherwise). What is for other nodes is served and not advertised.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ class CloseConnection(Exception):
     """An answer where the protocol leaves no other (a failed acks=0 produce): close, no reply."""
 
 
-Outcome = Message | CloseConnection | None
+class EncodedResponse:
+    """A response as another node has encoded it, from its header (the correlation id) on."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+Outcome = Message | CloseConnection | EncodedResponse | None
 """What a request ends in; None is no response at all (acks=0)."""
 
 Answer = Message | Deferred[Outcome] | Awaitable[Outcome]
@@ -34,10 +43,24 @@ Call = Callable[[RequestContext, Any, int], Any]
 
 
 class Route(NamedTuple):
+    """`to_controller`: only the active controller can carry it out, other nodes pass it on to that. `inter_broker`:
+    for other nodes, on the listener among brokers; not advertised."""
+
     key: ApiKey
     min_version: int
     max_version: int
     call: Call
+    to_controller: bool = False
+    inter_broker: bool = False
+
+
+async def settled(answer: Answer) -> Outcome:
+    """What an answer comes to, whichever form it has."""
+    if isinstance(answer, Deferred):
+        return await answer.wait()
+    if answer is None or isinstance(answer, (Message, CloseConnection)):
+        return answer
+    return await answer
 
 
 class Registry:
@@ -64,4 +87,5 @@ class Registry:
         return [
             (key, 0 if route.key is ApiKey.PRODUCE else route.min_version, route.max_version)
             for key, route in sorted(self.routes.items())
+            if not route.inter_broker
         ]

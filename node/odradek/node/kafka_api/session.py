@@ -2,7 +2,8 @@
 
 Kafka serves one request of a connection at a time, and clients rely on what follows from it (a ListOffsets sent
 after a Produce sees its records). Here only Produce requests overlap, with Produce requests, because each waits for
-a group commit that others share; anything else waits until the answers before it have left.
+a group commit that others share; anything else waits until the answers before it have left. What only the active
+controller can do is passed on to it, where that is another node.
 
 Errors (ARCHITECTURE 8): an unknown key, an unsupported version or bytes that do not decode close this connection;
 only ApiVersions answers an unsupported version, in the layout of version 0 (KIP-511).
@@ -16,10 +17,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from struct import Struct
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 from odradek.node.app.context import RequestContext
-from odradek.node.kafka_api.registry import CloseConnection, Outcome, Registry
+from odradek.node.kafka_api.registry import CloseConnection, EncodedResponse, Outcome, Registry, Route
 from odradek.node.net.listener import Buffer, Connection, PeerError
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.api import ApiKey
@@ -35,13 +36,26 @@ _API_VERSIONS_REFUSAL = Struct(">iihihhh")
 _PRODUCE = int(ApiKey.PRODUCE)
 _API_VERSIONS = int(ApiKey.API_VERSIONS)
 _PRODUCE_IN_FLIGHT_MAX = 128
+_SIZE_AND_CORRELATION = Struct(">ii")
 _AT_ONCE = (Message, CloseConnection)
+_NOT_MESSAGES = (CloseConnection, EncodedResponse)
 
 log = logging.getLogger(__name__)
 
 
 class MakeContext(Protocol):
     def __call__(self, connection: Connection, client_id: str | None) -> RequestContext: ...
+
+
+class Forwards(Protocol):
+    """Passes on what only the active controller can do; see `forwarding`."""
+
+    @property
+    def is_local(self) -> bool: ...
+
+    def forward(
+        self, route: Route, context: RequestContext, request: Message, version: int, frame: bytes
+    ) -> Awaitable[Outcome]: ...
 
 
 class _Slot:
@@ -63,8 +77,11 @@ class _Slot:
         """Raises PeerError when the outcome is to close the connection."""
         if outcome is None:
             self.buffers = []
-        elif isinstance(outcome, CloseConnection):
-            raise PeerError(str(outcome))
+        elif isinstance(outcome, _NOT_MESSAGES):
+            if isinstance(outcome, CloseConnection):
+                raise PeerError(str(outcome))
+            size = len(outcome.data)
+            self.buffers = [_SIZE_AND_CORRELATION.pack(size, self.correlation_id), outcome.data[4:]]
         else:
             self.buffers = encode_response_frame(self.correlation_id, self.key, self.version, outcome)
         elapsed_ns = perf_counter_ns() - self.started_ns
@@ -80,6 +97,7 @@ class Session:
         "_connection",
         "_context",
         "_deferred",
+        "_forwarder",
         "_held",
         "_make_context",
         "_registry",
@@ -87,9 +105,17 @@ class Session:
         "_tasks",
     )
 
-    def __init__(self, connection: Connection, registry: Registry, make_context: MakeContext) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        registry: Registry,
+        make_context: MakeContext,
+        forwarder: Forwards | None = None,
+    ) -> None:
+        """Without a `forwarder` this node carries out everything itself."""
         self._connection: Connection | None = connection
         self._registry = registry
+        self._forwarder = forwarder
         self._make_context = make_context
         self._context = make_context(connection, None)
         self._slots: deque[_Slot] = deque()
@@ -144,7 +170,10 @@ class Session:
             assert self._connection is not None
             self._context = self._make_context(self._connection, client_id)
         request = decode(self._registry.request_class(key), version, frame, body_offset)
-        answer = route.call(self._context, request, version)
+        if route.to_controller and (forwarder := self._forwarder) is not None and not forwarder.is_local:
+            answer: Any = forwarder.forward(route, self._context, request, version, bytes(frame))
+        else:
+            answer = route.call(self._context, request, version)
         slot = _Slot(correlation_id, key, version, started_ns, self._registry.durations[key])
         if type(answer) is Deferred:
             if not answer.done:

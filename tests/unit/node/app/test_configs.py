@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from tests.unit.node.controller.metadata_node import MetadataNode
+from tests.unit.node.controller.metadata_node import CONTEXT, MetadataNode
 
 from odradek.node.app.configs import Described, Source
 from odradek.node.controller.configs import ConfigAlteration, ConfigChange, ConfigOperation, ConfigOutcome
@@ -22,7 +24,7 @@ async def set_config(
     node: MetadataNode, kind: int, name: str, config: str, value: str, *, try_only: bool = False
 ) -> ConfigOutcome:
     change = ConfigAlteration(kind, name, [ConfigChange(config, ConfigOperation.SET, value)])
-    (outcome,) = await node.configs.alter([change], incremental=True, validate_only=try_only)
+    (outcome,) = await node.configs.alter([change], CONTEXT, incremental=True, validate_only=try_only)
     return outcome
 
 
@@ -146,7 +148,10 @@ async def test_answers_are_in_the_order_of_the_request() -> None:
     change = [ConfigChange("retention.ms", ConfigOperation.SET, "5")]
     asked = [(BROKER, "9"), (TOPIC, "t"), (LOGGER, "1"), (TOPIC, "no")]
     outcomes = await node.configs.alter(
-        [ConfigAlteration(kind, name, change) for kind, name in asked], incremental=False, validate_only=False
+        [ConfigAlteration(kind, name, change) for kind, name in asked],
+        CONTEXT,
+        incremental=False,
+        validate_only=False,
     )
     assert [(one.resource_type, one.resource_name) for one in outcomes] == asked
     assert [one.error for one in outcomes] == [
@@ -155,6 +160,21 @@ async def test_answers_are_in_the_order_of_the_request() -> None:
         ErrorCode.INVALID_REQUEST,
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
     ]
+
+
+async def test_a_broker_that_passes_on_changes_to_its_own_configs() -> None:
+    node = await MetadataNode().start()
+    await node.join(node.broker(2))
+    change = [ConfigChange("log.cleaner.threads", ConfigOperation.SET, "2")]
+    outcomes = await node.configs.alter(
+        [ConfigAlteration(BROKER, name, change) for name in ("1", "2", "")],
+        replace(CONTEXT, received_by=2),
+        incremental=True,
+        validate_only=False,
+    )
+    assert [one.error for one in outcomes] == [ErrorCode.INVALID_REQUEST, ErrorCode.NONE, ErrorCode.NONE]
+    assert "broker 2, not '1'" in str(outcomes[0].message)
+    assert node.image.config(BROKER, "2") == {"log.cleaner.threads": "2"}
 
 
 async def test_trying_changes_nothing() -> None:

@@ -36,8 +36,8 @@ class ConfigsHandlers:
     def routes(self) -> list[Route]:
         return [
             Route(ApiKey.DESCRIBE_CONFIGS, 1, 4, self.describe_configs),
-            Route(ApiKey.ALTER_CONFIGS, 0, 2, self.alter_configs),
-            Route(ApiKey.INCREMENTAL_ALTER_CONFIGS, 0, 1, self.incremental_alter_configs),
+            Route(ApiKey.ALTER_CONFIGS, 0, 2, self.alter_configs, to_controller=True),
+            Route(ApiKey.INCREMENTAL_ALTER_CONFIGS, 0, 1, self.incremental_alter_configs, to_controller=True),
             Route(ApiKey.LIST_CONFIG_RESOURCES, 0, 1, self.list_config_resources),
         ]
 
@@ -74,7 +74,7 @@ class ConfigsHandlers:
             for resource in request.resources
         ]
         outcomes = await self._service.alter(
-            alterations, incremental=False, validate_only=request.validate_only
+            alterations, context, incremental=False, validate_only=request.validate_only
         )
         return AlterConfigsResponse(
             responses=[
@@ -100,7 +100,7 @@ class ConfigsHandlers:
             for resource in request.resources
         ]
         outcomes = await self._service.alter(
-            alterations, incremental=True, validate_only=request.validate_only
+            alterations, context, incremental=True, validate_only=request.validate_only
         )
         return IncrementalAlterConfigsResponse(
             responses=[

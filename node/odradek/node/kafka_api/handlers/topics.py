@@ -35,9 +35,9 @@ class TopicsHandlers:
 
     def routes(self) -> list[Route]:
         return [
-            Route(ApiKey.CREATE_TOPICS, 2, 7, self.create_topics),
-            Route(ApiKey.DELETE_TOPICS, 1, 6, self.delete_topics),
-            Route(ApiKey.CREATE_PARTITIONS, 0, 3, self.create_partitions),
+            Route(ApiKey.CREATE_TOPICS, 2, 7, self.create_topics, to_controller=True),
+            Route(ApiKey.DELETE_TOPICS, 1, 6, self.delete_topics, to_controller=True),
+            Route(ApiKey.CREATE_PARTITIONS, 0, 3, self.create_partitions, to_controller=True),
         ]
 
     async def create_topics(
