@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bodradek/proto/v1/raft.proto\x12\nodradek.v1\"e\n\x0f\x45xchangeRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.odradek.v1.HelloH\x00\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.odradek.v1.RaftBatchH\x00\x42\x06\n\x04kind\"B\n\x10\x45xchangeResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.odradek.v1.WelcomeH\x00\x42\x06\n\x04kind\"g\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x06\x12\n\n\x02to\x18\x05 \x01(\x05\"]\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x06\"6\n\tRaftBatch\x12)\n\x08messages\x18\x01 \x03(\x0b\x32\x17.odradek.v1.RaftMessage\"\xf9\x04\n\x0bRaftMessage\x12\x10\n\x08group_id\x18\x01 \x01(\r\x12\x36\n\x10pre_vote_request\x18\x02 \x01(\x0b\x32\x1a.odradek.v1.PreVoteRequestH\x00\x12\x38\n\x11pre_vote_response\x18\x03 \x01(\x0b\x32\x1b.odradek.v1.PreVoteResponseH\x00\x12/\n\x0cvote_request\x18\x04 \x01(\x0b\x32\x17.odradek.v1.VoteRequestH\x00\x12\x31\n\rvote_response\x18\x05 \x01(\x0b\x32\x18.odradek.v1.VoteResponseH\x00\x12\x33\n\x0e\x61ppend_request\x18\x06 \x01(\x0b\x32\x19.odradek.v1.AppendRequestH\x00\x12\x35\n\x0f\x61ppend_accepted\x18\x07 \x01(\x0b\x32\x1a.odradek.v1.AppendAcceptedH\x00\x12\x35\n\x0f\x61ppend_rejected\x18\x08 \x01(\x0b\x32\x1a.odradek.v1.AppendRejectedH\x00\x12*\n\theartbeat\x18\t \x01(\x0b\x32\x15.odradek.v1.HeartbeatH\x00\x12;\n\x12heartbeat_response\x18\n \x01(\x0b\x32\x1d.odradek.v1.HeartbeatResponseH\x00\x12\x33\n\x0esnapshot_chunk\x18\x0b \x01(\x0b\x32\x19.odradek.v1.SnapshotChunkH\x00\x12\x39\n\x11snapshot_progress\x18\x0c \x01(\x0b\x32\x1c.odradek.v1.SnapshotProgressH\x00\x42\x06\n\x04kind\"E\n\x0ePreVoteRequest\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nlast_index\x18\x02 \x01(\x04\x12\x11\n\tlast_term\x18\x03 \x01(\x04\"0\n\x0fPreVoteResponse\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"B\n\x0bVoteRequest\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nlast_index\x18\x02 \x01(\x04\x12\x11\n\tlast_term\x18\x03 \x01(\x04\"-\n\x0cVoteResponse\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"1\n\x05\x45ntry\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"x\n\rAppendRequest\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nprev_index\x18\x02 \x01(\x04\x12\x11\n\tprev_term\x18\x03 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\x04\x12\"\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x11.odradek.v1.Entry\"-\n\x0e\x41ppendAccepted\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"k\n\x0e\x41ppendRejected\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nprev_index\x18\x02 \x01(\x04\x12\x12\n\nhint_index\x18\x03 \x01(\x04\x12\x11\n\thint_term\x18\x04 \x01(\x04\x12\x10\n\x08log_lost\x18\x05 \x01(\x08\")\n\tHeartbeat\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x04\"!\n\x11HeartbeatResponse\x12\x0c\n\x04term\x18\x01 \x01(\x04\"m\n\rSnapshotChunk\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x12\n\nindex_term\x18\x03 \x01(\x04\x12\r\n\x05total\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\"D\n\x10SnapshotProgress\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x04\x32\x61\n\x14RaftTransportService\x12I\n\x08\x45xchange\x12\x1b.odradek.v1.ExchangeRequest\x1a\x1c.odradek.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bodradek/proto/v1/raft.proto\x12\nodradek.v1\"e\n\x0f\x45xchangeRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.odradek.v1.HelloH\x00\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.odradek.v1.RaftBatchH\x00\x42\x06\n\x04kind\"B\n\x10\x45xchangeResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.odradek.v1.WelcomeH\x00\x42\x06\n\x04kind\"g\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x06\x12\n\n\x02to\x18\x05 \x01(\x05\"]\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\x05\x12\x13\n\x0bincarnation\x18\x04 \x01(\x06\"6\n\tRaftBatch\x12)\n\x08messages\x18\x01 \x03(\x0b\x32\x17.odradek.v1.RaftMessage\"\xe0\x06\n\x0bRaftMessage\x12\x10\n\x08group_id\x18\x01 \x01(\r\x12\x36\n\x10pre_vote_request\x18\x02 \x01(\x0b\x32\x1a.odradek.v1.PreVoteRequestH\x00\x12\x38\n\x11pre_vote_response\x18\x03 \x01(\x0b\x32\x1b.odradek.v1.PreVoteResponseH\x00\x12/\n\x0cvote_request\x18\x04 \x01(\x0b\x32\x17.odradek.v1.VoteRequestH\x00\x12\x31\n\rvote_response\x18\x05 \x01(\x0b\x32\x18.odradek.v1.VoteResponseH\x00\x12\x33\n\x0e\x61ppend_request\x18\x06 \x01(\x0b\x32\x19.odradek.v1.AppendRequestH\x00\x12\x35\n\x0f\x61ppend_accepted\x18\x07 \x01(\x0b\x32\x1a.odradek.v1.AppendAcceptedH\x00\x12\x35\n\x0f\x61ppend_rejected\x18\x08 \x01(\x0b\x32\x1a.odradek.v1.AppendRejectedH\x00\x12*\n\theartbeat\x18\t \x01(\x0b\x32\x15.odradek.v1.HeartbeatH\x00\x12;\n\x12heartbeat_response\x18\n \x01(\x0b\x32\x1d.odradek.v1.HeartbeatResponseH\x00\x12\x33\n\x0esnapshot_chunk\x18\x0b \x01(\x0b\x32\x19.odradek.v1.SnapshotChunkH\x00\x12\x39\n\x11snapshot_progress\x18\x0c \x01(\x0b\x32\x1c.odradek.v1.SnapshotProgressH\x00\x12-\n\x0btimeout_now\x18\r \x01(\x0b\x32\x16.odradek.v1.TimeoutNowH\x00\x12:\n\x12read_index_request\x18\x0e \x01(\x0b\x32\x1c.odradek.v1.ReadIndexRequestH\x00\x12<\n\x13read_index_accepted\x18\x0f \x01(\x0b\x32\x1d.odradek.v1.ReadIndexAcceptedH\x00\x12<\n\x13read_index_rejected\x18\x10 \x01(\x0b\x32\x1d.odradek.v1.ReadIndexRejectedH\x00\x42\x06\n\x04kind\"E\n\x0ePreVoteRequest\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nlast_index\x18\x02 \x01(\x04\x12\x11\n\tlast_term\x18\x03 \x01(\x04\"0\n\x0fPreVoteResponse\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"W\n\x0bVoteRequest\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nlast_index\x18\x02 \x01(\x04\x12\x11\n\tlast_term\x18\x03 \x01(\x04\x12\x13\n\x0bis_transfer\x18\x04 \x01(\x08\"-\n\x0cVoteResponse\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"1\n\x05\x45ntry\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"x\n\rAppendRequest\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nprev_index\x18\x02 \x01(\x04\x12\x11\n\tprev_term\x18\x03 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\x04\x12\"\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x11.odradek.v1.Entry\"-\n\x0e\x41ppendAccepted\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"k\n\x0e\x41ppendRejected\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nprev_index\x18\x02 \x01(\x04\x12\x12\n\nhint_index\x18\x03 \x01(\x04\x12\x11\n\thint_term\x18\x04 \x01(\x04\x12\x10\n\x08log_lost\x18\x05 \x01(\x08\"=\n\tHeartbeat\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x04\x12\x12\n\nread_round\x18\x03 \x01(\x04\"5\n\x11HeartbeatResponse\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x12\n\nread_round\x18\x02 \x01(\x04\"E\n\rConfiguration\x12\x10\n\x08incoming\x18\x01 \x03(\x05\x12\x10\n\x08outgoing\x18\x02 \x03(\x05\x12\x10\n\x08learners\x18\x03 \x03(\x05\"\x9f\x01\n\rSnapshotChunk\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x12\n\nindex_term\x18\x03 \x01(\x04\x12\x30\n\rconfiguration\x18\x04 \x01(\x0b\x32\x19.odradek.v1.Configuration\x12\r\n\x05total\x18\x05 \x01(\x04\x12\x0e\n\x06offset\x18\x06 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x07 \x01(\x0c\"D\n\x10SnapshotProgress\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x04\"\x1a\n\nTimeoutNow\x12\x0c\n\x04term\x18\x01 \x01(\x04\"1\n\x10ReadIndexRequest\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07read_id\x18\x02 \x01(\x04\"A\n\x11ReadIndexAccepted\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07read_id\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\"2\n\x11ReadIndexRejected\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0f\n\x07read_id\x18\x02 \x01(\x04\x32\x61\n\x14RaftTransportService\x12I\n\x08\x45xchange\x12\x1b.odradek.v1.ExchangeRequest\x1a\x1c.odradek.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,31 +42,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RAFTBATCH']._serialized_start=414
   _globals['_RAFTBATCH']._serialized_end=468
   _globals['_RAFTMESSAGE']._serialized_start=471
-  _globals['_RAFTMESSAGE']._serialized_end=1104
-  _globals['_PREVOTEREQUEST']._serialized_start=1106
-  _globals['_PREVOTEREQUEST']._serialized_end=1175
-  _globals['_PREVOTERESPONSE']._serialized_start=1177
-  _globals['_PREVOTERESPONSE']._serialized_end=1225
-  _globals['_VOTEREQUEST']._serialized_start=1227
-  _globals['_VOTEREQUEST']._serialized_end=1293
-  _globals['_VOTERESPONSE']._serialized_start=1295
-  _globals['_VOTERESPONSE']._serialized_end=1340
-  _globals['_ENTRY']._serialized_start=1342
-  _globals['_ENTRY']._serialized_end=1391
-  _globals['_APPENDREQUEST']._serialized_start=1393
-  _globals['_APPENDREQUEST']._serialized_end=1513
-  _globals['_APPENDACCEPTED']._serialized_start=1515
-  _globals['_APPENDACCEPTED']._serialized_end=1560
-  _globals['_APPENDREJECTED']._serialized_start=1562
-  _globals['_APPENDREJECTED']._serialized_end=1669
-  _globals['_HEARTBEAT']._serialized_start=1671
-  _globals['_HEARTBEAT']._serialized_end=1712
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1714
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1747
-  _globals['_SNAPSHOTCHUNK']._serialized_start=1749
-  _globals['_SNAPSHOTCHUNK']._serialized_end=1858
-  _globals['_SNAPSHOTPROGRESS']._serialized_start=1860
-  _globals['_SNAPSHOTPROGRESS']._serialized_end=1928
-  _globals['_RAFTTRANSPORTSERVICE']._serialized_start=1930
-  _globals['_RAFTTRANSPORTSERVICE']._serialized_end=2027
+  _globals['_RAFTMESSAGE']._serialized_end=1335
+  _globals['_PREVOTEREQUEST']._serialized_start=1337
+  _globals['_PREVOTEREQUEST']._serialized_end=1406
+  _globals['_PREVOTERESPONSE']._serialized_start=1408
+  _globals['_PREVOTERESPONSE']._serialized_end=1456
+  _globals['_VOTEREQUEST']._serialized_start=1458
+  _globals['_VOTEREQUEST']._serialized_end=1545
+  _globals['_VOTERESPONSE']._serialized_start=1547
+  _globals['_VOTERESPONSE']._serialized_end=1592
+  _globals['_ENTRY']._serialized_start=1594
+  _globals['_ENTRY']._serialized_end=1643
+  _globals['_APPENDREQUEST']._serialized_start=1645
+  _globals['_APPENDREQUEST']._serialized_end=1765
+  _globals['_APPENDACCEPTED']._serialized_start=1767
+  _globals['_APPENDACCEPTED']._serialized_end=1812
+  _globals['_APPENDREJECTED']._serialized_start=1814
+  _globals['_APPENDREJECTED']._serialized_end=1921
+  _globals['_HEARTBEAT']._serialized_start=1923
+  _globals['_HEARTBEAT']._serialized_end=1984
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1986
+  _globals['_HEARTBEATRESPONSE']._serialized_end=2039
+  _globals['_CONFIGURATION']._serialized_start=2041
+  _globals['_CONFIGURATION']._serialized_end=2110
+  _globals['_SNAPSHOTCHUNK']._serialized_start=2113
+  _globals['_SNAPSHOTCHUNK']._serialized_end=2272
+  _globals['_SNAPSHOTPROGRESS']._serialized_start=2274
+  _globals['_SNAPSHOTPROGRESS']._serialized_end=2342
+  _globals['_TIMEOUTNOW']._serialized_start=2344
+  _globals['_TIMEOUTNOW']._serialized_end=2370
+  _globals['_READINDEXREQUEST']._serialized_start=2372
+  _globals['_READINDEXREQUEST']._serialized_end=2421
+  _globals['_READINDEXACCEPTED']._serialized_start=2423
+  _globals['_READINDEXACCEPTED']._serialized_end=2488
+  _globals['_READINDEXREJECTED']._serialized_start=2490
+  _globals['_READINDEXREJECTED']._serialized_end=2540
+  _globals['_RAFTTRANSPORTSERVICE']._serialized_start=2542
+  _globals['_RAFTTRANSPORTSERVICE']._serialized_end=2639
 # @@protoc_insertion_point(module_scope)

@@ -53,7 +53,7 @@ class RaftBatch(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[RaftMessage, _Mapping]]] = ...) -> None: ...
 
 class RaftMessage(_message.Message):
-    __slots__ = ("group_id", "pre_vote_request", "pre_vote_response", "vote_request", "vote_response", "append_request", "append_accepted", "append_rejected", "heartbeat", "heartbeat_response", "snapshot_chunk", "snapshot_progress")
+    __slots__ = ("group_id", "pre_vote_request", "pre_vote_response", "vote_request", "vote_response", "append_request", "append_accepted", "append_rejected", "heartbeat", "heartbeat_response", "snapshot_chunk", "snapshot_progress", "timeout_now", "read_index_request", "read_index_accepted", "read_index_rejected")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     PRE_VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
     PRE_VOTE_RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,10 @@ class RaftMessage(_message.Message):
     HEARTBEAT_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_CHUNK_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_NOW_FIELD_NUMBER: _ClassVar[int]
+    READ_INDEX_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    READ_INDEX_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    READ_INDEX_REJECTED_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     pre_vote_request: PreVoteRequest
     pre_vote_response: PreVoteResponse
@@ -78,7 +82,11 @@ class RaftMessage(_message.Message):
     heartbeat_response: HeartbeatResponse
     snapshot_chunk: SnapshotChunk
     snapshot_progress: SnapshotProgress
-    def __init__(self, group_id: _Optional[int] = ..., pre_vote_request: _Optional[_Union[PreVoteRequest, _Mapping]] = ..., pre_vote_response: _Optional[_Union[PreVoteResponse, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_response: _Optional[_Union[VoteResponse, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_accepted: _Optional[_Union[AppendAccepted, _Mapping]] = ..., append_rejected: _Optional[_Union[AppendRejected, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_response: _Optional[_Union[HeartbeatResponse, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_progress: _Optional[_Union[SnapshotProgress, _Mapping]] = ...) -> None: ...
+    timeout_now: TimeoutNow
+    read_index_request: ReadIndexRequest
+    read_index_accepted: ReadIndexAccepted
+    read_index_rejected: ReadIndexRejected
+    def __init__(self, group_id: _Optional[int] = ..., pre_vote_request: _Optional[_Union[PreVoteRequest, _Mapping]] = ..., pre_vote_response: _Optional[_Union[PreVoteResponse, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_response: _Optional[_Union[VoteResponse, _Mapping]] = ..., append_request: _Optional[_Union[AppendRequest, _Mapping]] = ..., append_accepted: _Optional[_Union[AppendAccepted, _Mapping]] = ..., append_rejected: _Optional[_Union[AppendRejected, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., heartbeat_response: _Optional[_Union[HeartbeatResponse, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., snapshot_progress: _Optional[_Union[SnapshotProgress, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., read_index_request: _Optional[_Union[ReadIndexRequest, _Mapping]] = ..., read_index_accepted: _Optional[_Union[ReadIndexAccepted, _Mapping]] = ..., read_index_rejected: _Optional[_Union[ReadIndexRejected, _Mapping]] = ...) -> None: ...
 
 class PreVoteRequest(_message.Message):
     __slots__ = ("term", "last_index", "last_term")
@@ -99,14 +107,16 @@ class PreVoteResponse(_message.Message):
     def __init__(self, term: _Optional[int] = ..., granted: _Optional[bool] = ...) -> None: ...
 
 class VoteRequest(_message.Message):
-    __slots__ = ("term", "last_index", "last_term")
+    __slots__ = ("term", "last_index", "last_term", "is_transfer")
     TERM_FIELD_NUMBER: _ClassVar[int]
     LAST_INDEX_FIELD_NUMBER: _ClassVar[int]
     LAST_TERM_FIELD_NUMBER: _ClassVar[int]
+    IS_TRANSFER_FIELD_NUMBER: _ClassVar[int]
     term: int
     last_index: int
     last_term: int
-    def __init__(self, term: _Optional[int] = ..., last_index: _Optional[int] = ..., last_term: _Optional[int] = ...) -> None: ...
+    is_transfer: bool
+    def __init__(self, term: _Optional[int] = ..., last_index: _Optional[int] = ..., last_term: _Optional[int] = ..., is_transfer: _Optional[bool] = ...) -> None: ...
 
 class VoteResponse(_message.Message):
     __slots__ = ("term", "granted")
@@ -163,34 +173,50 @@ class AppendRejected(_message.Message):
     def __init__(self, term: _Optional[int] = ..., prev_index: _Optional[int] = ..., hint_index: _Optional[int] = ..., hint_term: _Optional[int] = ..., log_lost: _Optional[bool] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("term", "commit")
+    __slots__ = ("term", "commit", "read_round")
     TERM_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
+    READ_ROUND_FIELD_NUMBER: _ClassVar[int]
     term: int
     commit: int
-    def __init__(self, term: _Optional[int] = ..., commit: _Optional[int] = ...) -> None: ...
+    read_round: int
+    def __init__(self, term: _Optional[int] = ..., commit: _Optional[int] = ..., read_round: _Optional[int] = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
-    __slots__ = ("term",)
+    __slots__ = ("term", "read_round")
     TERM_FIELD_NUMBER: _ClassVar[int]
+    READ_ROUND_FIELD_NUMBER: _ClassVar[int]
     term: int
-    def __init__(self, term: _Optional[int] = ...) -> None: ...
+    read_round: int
+    def __init__(self, term: _Optional[int] = ..., read_round: _Optional[int] = ...) -> None: ...
+
+class Configuration(_message.Message):
+    __slots__ = ("incoming", "outgoing", "learners")
+    INCOMING_FIELD_NUMBER: _ClassVar[int]
+    OUTGOING_FIELD_NUMBER: _ClassVar[int]
+    LEARNERS_FIELD_NUMBER: _ClassVar[int]
+    incoming: _containers.RepeatedScalarFieldContainer[int]
+    outgoing: _containers.RepeatedScalarFieldContainer[int]
+    learners: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, incoming: _Optional[_Iterable[int]] = ..., outgoing: _Optional[_Iterable[int]] = ..., learners: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SnapshotChunk(_message.Message):
-    __slots__ = ("term", "index", "index_term", "total", "offset", "data")
+    __slots__ = ("term", "index", "index_term", "configuration", "total", "offset", "data")
     TERM_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     INDEX_TERM_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     term: int
     index: int
     index_term: int
+    configuration: Configuration
     total: int
     offset: int
     data: bytes
-    def __init__(self, term: _Optional[int] = ..., index: _Optional[int] = ..., index_term: _Optional[int] = ..., total: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, term: _Optional[int] = ..., index: _Optional[int] = ..., index_term: _Optional[int] = ..., configuration: _Optional[_Union[Configuration, _Mapping]] = ..., total: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class SnapshotProgress(_message.Message):
     __slots__ = ("term", "index", "next_offset")
@@ -201,3 +227,35 @@ class SnapshotProgress(_message.Message):
     index: int
     next_offset: int
     def __init__(self, term: _Optional[int] = ..., index: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
+
+class TimeoutNow(_message.Message):
+    __slots__ = ("term",)
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    def __init__(self, term: _Optional[int] = ...) -> None: ...
+
+class ReadIndexRequest(_message.Message):
+    __slots__ = ("term", "read_id")
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    READ_ID_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    read_id: int
+    def __init__(self, term: _Optional[int] = ..., read_id: _Optional[int] = ...) -> None: ...
+
+class ReadIndexAccepted(_message.Message):
+    __slots__ = ("term", "read_id", "index")
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    READ_ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    read_id: int
+    index: int
+    def __init__(self, term: _Optional[int] = ..., read_id: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+
+class ReadIndexRejected(_message.Message):
+    __slots__ = ("term", "read_id")
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    READ_ID_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    read_id: int
+    def __init__(self, term: _Optional[int] = ..., read_id: _Optional[int] = ...) -> None: ...
