@@ -32,6 +32,7 @@ _READ_BY_NODE_CONFIG = {
     "log.dirs",
     "metadata.log.dir",
     "odradek.cluster.id",
+    "odradek.http.listener",
 }
 #: Settings that are a property of NodeConfig.
 _PROPERTIES = {"max.connections.per.ip.overrides": "max_connections_per_ip_overrides"}

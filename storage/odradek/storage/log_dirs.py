@@ -195,6 +195,11 @@ class LogDirs:
         online = [home for home in self.dirs if home.error is None]
         return min(online or self.dirs, key=lambda home: home.log_count)
 
+    def last_high_watermark(self, topic: str, partition: int) -> int:
+        """What the last checkpoint knows of a log, for whoever must not load it; -1 for nothing."""
+        name = f"{topic}-{partition}"
+        return next((known for home in self.dirs if (known := home.high_watermarks.get(name, -1)) >= 0), -1)
+
     def delete(self, topic: str, partition: int, now_ms: int = 0) -> None:
         """The partition is no longer here: its directory is renamed now, and removed some time later."""
         found = self._logs.pop((topic, partition), None)

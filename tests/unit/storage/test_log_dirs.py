@@ -335,6 +335,18 @@ def test_the_high_watermark_is_kept() -> None:
     assert storage.open().high_watermark == 2
 
 
+def test_the_last_high_watermark_is_known_without_loading() -> None:
+    storage = Storage(paths=("a", "b"))
+    log = storage.open()
+    append(log)
+    storage.flush()
+    log.high_watermark = 1
+    storage.restart()
+    assert storage.dirs.last_high_watermark("t", 0) == 1
+    assert storage.dirs.last_high_watermark("t", 1) == -1
+    assert len(storage.dirs) == 0
+
+
 def test_the_high_watermark_of_another_topic_is_not_believed() -> None:
     storage = Storage()
     append(storage.open(), 3)

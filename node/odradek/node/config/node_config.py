@@ -125,6 +125,13 @@ class NodeConfig:
     replica_high_watermark_checkpoint_interval_ms = _Setting(
         "replica.high.watermark.checkpoint.interval.ms", int
     )
+    replica_lag_time_max_ms = _Setting("replica.lag.time.max.ms", int)
+    replica_fetch_wait_max_ms = _Setting("replica.fetch.wait.max.ms", int)
+    replica_fetch_min_bytes = _Setting("replica.fetch.min.bytes", int)
+    replica_fetch_max_bytes = _Setting("replica.fetch.max.bytes", int)
+    replica_fetch_response_max_bytes = _Setting("replica.fetch.response.max.bytes", int)
+    replica_fetch_backoff_ms = _Setting("replica.fetch.backoff.ms", int)
+    replica_socket_timeout_ms = _Setting("replica.socket.timeout.ms", int)
     metadata_snapshot_bytes = _Setting("metadata.log.max.record.bytes.between.snapshots", int)
 
     broker_heartbeat_interval_ms = _Setting("broker.heartbeat.interval.ms", int)
@@ -135,6 +142,8 @@ class NodeConfig:
 
     coordinator_shards = _Setting("odradek.coordinator.shards", int)
     open_files_max = _Setting("odradek.storage.open.files.max", int)
+
+    http_metrics_partitions = _Setting("odradek.http.metrics.partitions", bool)
 
     def __init__(
         self,
@@ -179,6 +188,7 @@ class NodeConfig:
         self.node_id = node_id
         self.cluster_id: str | None = self._text("odradek.cluster.id")
         self.rack: str | None = self._text("broker.rack")
+        self.replica_selector_class: str | None = self._text("replica.selector.class")
         self.log_dirs: tuple[str, ...] = self.elements("log.dirs") or self.elements("log.dir")
         self.metadata_log_dir: str = self._text("metadata.log.dir") or self.log_dirs[0]
         self.quorum_voters: tuple[Voter, ...] = parse_voters(self.elements("controller.quorum.voters"))
@@ -196,6 +206,9 @@ class NodeConfig:
         advertised = parse_listeners(
             "advertised.listeners", self.elements("advertised.listeners"), self.security_map
         )
+        http = self._text("odradek.http.listener")
+        #: (host, port) for metrics and health; None for nowhere.
+        self.http_listener = None if http is None else parse_address("odradek.http.listener", http)
         #: By listener name; empty without `advertised.listeners`. A host may be empty: only the port is
         #: advertised.
         self.advertised_listeners: Mapping[str, Listener] = {

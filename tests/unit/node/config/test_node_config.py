@@ -167,3 +167,11 @@ def test_changes_that_are_allowed() -> None:
     check_dynamic("log.retention.ms", "5", per_broker=False)
     check_dynamic("log.retention.ms", "5", per_broker=True)
     check_dynamic("listeners", "PLAINTEXT://:1", per_broker=True)
+
+
+def test_metrics_and_health_are_nowhere_unless_told() -> None:
+    assert NodeConfig().http_listener is None
+    assert NodeConfig({"odradek.http.listener": "0.0.0.0:9644"}).http_listener == ("0.0.0.0", 9644)
+    assert NodeConfig({"odradek.http.listener": "[::1]:9644"}).http_listener == ("::1", 9644)
+    with pytest.raises(ConfigError, match=r"odradek\.http\.listener"):
+        NodeConfig({"odradek.http.listener": "9644"})
