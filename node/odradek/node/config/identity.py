@@ -17,7 +17,15 @@ from typing import Final, NamedTuple
 
 from odradek.node.config.properties import format_properties, parse_properties
 from odradek.storage.config_types import ConfigError
-from odradek.storage.disk import Disk, DiskError, DiskLockedError, Lock, MissingFileError, replace_file
+from odradek.storage.disk import (
+    Disk,
+    DiskError,
+    DiskLockedError,
+    DiskSyncError,
+    Lock,
+    MissingFileError,
+    replace_file,
+)
 
 META_PROPERTIES: Final = "meta.properties"
 LOCK_FILE: Final = ".lock"
@@ -79,7 +87,7 @@ def lock_directories(disk: Disk, directories: Sequence[str]) -> list[Lock]:
     locks: list[Lock] = []
     for directory in dict.fromkeys(directories):
         try:
-            disk.makedirs(directory)
+            _make_durably(disk, directory)
             locks.append(disk.lock(f"{directory}/{LOCK_FILE}"))
         except DiskLockedError:
             for lock in locks:
@@ -88,6 +96,23 @@ def lock_directories(disk: Disk, directories: Sequence[str]) -> list[Lock]:
         except DiskError:
             continue
     return locks
+
+
+def _make_durably(disk: Disk, directory: str) -> None:
+    """Make a directory such that no power cut takes it away again, with all that is synced in it by then."""
+    made: list[str] = []
+    path = directory
+    while path and not disk.exists(path):
+        made.append(path)
+        path = path.rpartition("/")[0]
+    disk.makedirs(directory)
+    for path in reversed(made):
+        try:
+            disk.sync_dir(path.rpartition("/")[0] or ("/" if path.startswith("/") else "."))
+        except DiskSyncError:
+            raise
+        except DiskError:
+            continue  # a parent that may not be opened cannot be synced either
 
 
 def claim_directories(

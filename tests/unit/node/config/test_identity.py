@@ -297,3 +297,10 @@ def test_directories_that_a_crash_left_half_named_belong_to_the_cluster() -> Non
     join_cluster(disk, identity._replace(directory_ids={"b": identity.directory_ids["b"]}), 2, _CLUSTER)
     assert identify(disk, ["a", "b"], node_id=2, is_founder=False) == identity._replace(cluster_id=_CLUSTER)
     assert _CLUSTER.encode() in disk.read("a/meta.properties")
+
+
+def test_a_directory_that_was_made_here_outlives_a_power_cut() -> None:
+    disk = MemoryDisk()
+    claim_directories(disk, ["new/data"], node_id=1)
+    disk.crash()
+    assert disk.exists("new/data/meta.properties")
