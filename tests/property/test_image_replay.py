@@ -16,6 +16,7 @@ from odradek.node.controller import brokers, configs, producer_ids, topics
 from odradek.node.controller.configs import ConfigAlteration, ConfigChange, ConfigOperation
 from odradek.node.controller.delta import MetadataDelta
 from odradek.node.controller.effective import EffectiveConfigs
+from odradek.node.controller.elections import TopicRules
 from odradek.node.controller.image import BrokerImage, MetadataImage, ResourceType
 from odradek.node.controller.persistent_map import PersistentMap
 from odradek.node.controller.records import Record, encode_records
@@ -56,7 +57,10 @@ class Metadata(RuleBasedStateMachine):
     @initialize()
     def found(self) -> None:
         self.commit(brokers.found_cluster(self.state.image, "c", {"f": 1}).records)
-        self.commit(brokers.register_broker(self.state.image, BrokerImage(1, 0, bytes(16), {})).records)
+        joining = brokers.Registration(BrokerImage(1, 0, bytes(16), {}), "c")
+        rules = TopicRules()
+        joined = brokers.register_broker(self.state.image, joining, lambda _: rules, is_alone=True)
+        self.commit(joined.records)
 
     @rule(names=st.lists(NAMES, max_size=4), count=st.integers(-1, 5), retention=st.integers(0, 9))
     def create(self, names: list[str], count: int, retention: int) -> None:

@@ -26,6 +26,7 @@ from odradek.node.controller.controller import Controller
 from odradek.node.controller.delta import MetadataDelta
 from odradek.node.controller.effective import EffectiveConfigs
 from odradek.node.controller.image import EMPTY_IMAGE, MetadataImage, ResourceType, TopicImage
+from odradek.node.controller.settings import ControllerSettings
 from odradek.node.coordinator.config import GroupConfig
 from odradek.node.coordinator.group.shard import member_ids
 from odradek.node.coordinator.runtime import CoordinatorRuntime
@@ -100,7 +101,9 @@ class Services:
         random, wall_ms = ports.random, ports.wall_ms
         groups = group_config(config)
         effective = EffectiveConfigs(config)
-        self.controller = Controller(config.node_id, effective, random)
+        self.controller = Controller(
+            config.node_id, effective, random, new_alarm, ControllerSettings.of(config)
+        )
         view = ImageView(self.controller, effective)
         self.topic_name = view.topic_name
         self.replicas = Replicas(config.node_id, view, log_dirs, wall_ms, loop.call_soon)

@@ -1,53 +1,62 @@
 """The controller: the one writer of the cluster's metadata, on the leader of the metadata group.
 
-Decides the order of changes and nothing else: what a request comes to is decided by pure operations
-(`topics`, `configs`, `brokers`, `producer_ids`), who may ask by the application layer.
+Decides nothing itself: what a request comes to is decided by pure operations (`topics`, `configs`, `brokers`, `isr`,
+`elections`, `reassignment`, ...), their order by `operations`, who is alive by `membership`, who may ask by the
+application layer.
 
-One entry of the metadata log is in flight at a time. Operations that arrive meanwhile wait; then all of
-them are judged one after the other, each against the image that the ones before it will leave behind, and
-their records travel as one entry: one fsync for all of them, and no two of them can create the same topic.
-Every answer is given after the entry was committed and applied here, so whoever got an answer finds the
-change in the image.
+Every node has one, for its image; changes are made by the active one, elsewhere they fail with NOT_CONTROLLER.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from odradek.node.controller import brokers, configs, producer_ids, topics
+from odradek.node.controller import (
+    brokers,
+    configs,
+    directories,
+    elections,
+    features,
+    isr,
+    producer_ids,
+    reassignment,
+    topics,
+)
+from odradek.node.controller.balance import balance_leaders, needs_balance
+from odradek.node.controller.delta import MetadataDelta
+from odradek.node.controller.elections import RulesOf, TopicRules
 from odradek.node.controller.image import BrokerImage, MetadataImage
+from odradek.node.controller.membership import Membership, NewAlarm, NoProbe, Probe
+from odradek.node.controller.operations import (
+    ENTRY_BYTES_MAX,
+    TIMEOUT_MS,
+    WAITING_OPERATIONS_MAX,
+    ControllerError,
+    MetadataLog,
+    Operation,
+    Operations,
+)
 from odradek.node.controller.publisher import ImageListener, Publisher
-from odradek.node.controller.records import EMPTY_FRAME, Record, Result, append_records
+from odradek.node.controller.records import Result
+from odradek.node.controller.rule_changes import follow_rules, touched_topics
+from odradek.node.controller.settings import ControllerSettings
 from odradek.node.controller.state import MetadataState
-from odradek.proto.kafka.errors import ErrorCode
-from odradek.raft.ports import ProposalQueueFullError, ProposalTooLargeError
+
+__all__ = [
+    "ENTRY_BYTES_MAX",
+    "TIMEOUT_MS",
+    "WAITING_OPERATIONS_MAX",
+    "Controller",
+    "ControllerError",
+    "MetadataLog",
+    "Operation",
+    "Policy",
+]
 
 R = TypeVar("R")
-
-ENTRY_BYTES_ENOUGH: Final = 1024 * 1024
-"""An entry that has so many bytes takes no further operation; one operation is never split."""
-ENTRY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""An entry of several operations has at most so many bytes."""
-WAITING_OPERATIONS_MAX: Final = 10_000
-TIMEOUT_MS: Final = 60_000
-
-_Answers = list[tuple[asyncio.Future[Any], Any]]
-Operation = Callable[[MetadataImage], Result[R]]
-
-
-class MetadataLog(Protocol):
-    """The metadata group of Raft (`odradek.raft.group.RaftGroup`), as far as it is needed here."""
-
-    @property
-    def is_leader(self) -> bool: ...
-
-    def propose(self, data: bytes) -> asyncio.Future[int]:
-        """Resolves with the entry's index after commit and apply; fails where this node does not lead."""
 
 
 class Policy(configs.Rules, Protocol):
@@ -55,53 +64,104 @@ class Policy(configs.Rules, Protocol):
 
     def topic_defaults(self, image: MetadataImage) -> topics.TopicDefaults: ...
 
+    def topic_rules(self, image: MetadataImage, topic: str) -> TopicRules: ...
+
     def check_topic_configs(self, overrides: Mapping[str, str], image: MetadataImage) -> str | None: ...
 
 
-class ControllerError(Exception):
-    """A change that was not made, or whose outcome is not known: the code for everything that was asked."""
-
-    def __init__(self, error: ErrorCode, message: str) -> None:
-        self.error = error
-        super().__init__(message)
-
-
 class Controller:
-    """`machine` is the state machine to open the metadata group with; `attach` takes the opened group."""
+    """`machine` is the state machine to open the metadata group with; `attach` takes the opened group.
 
-    def __init__(self, node_id: int, policy: Policy, random: Random) -> None:
-        self._node_id = node_id
+    Every coroutine raises `ControllerError` where the change was not made, or where its outcome is not known.
+    """
+
+    def __init__(
+        self,
+        node_id: int,
+        policy: Policy,
+        random: Random,
+        new_alarm: NewAlarm,
+        settings: ControllerSettings | None = None,
+        probe: Probe | None = None,
+    ) -> None:
+        self.node_id = node_id
         self._policy = policy
         self._random = random
+        self._settings = settings or ControllerSettings()
         self._publisher = Publisher()
-        self.machine = MetadataState(self._publisher.publish)
-        self._log: MetadataLog | None = None
-        self._waiting: deque[tuple[Operation[Any], asyncio.Future[Any]]] = deque()
-        self._in_flight = False
+        self.machine = MetadataState(self._on_image, self.on_leadership)
+        self._operations = Operations(self.machine)
+        self._membership = Membership(self._settings, self, self._operations, new_alarm, probe or NoProbe())
+        self._balance_alarm = new_alarm(self._on_balance_due)
+        self._balance_due_ms: int | None = None
+        self._balancing: asyncio.Task[None] | None = None
+
+    # -- reading
 
     @property
     def image(self) -> MetadataImage:
         """The last agreed and applied metadata."""
         return self.machine.image
 
+    @property
+    def is_active(self) -> bool:
+        """This node leads the metadata group, and its image has all that was agreed on before."""
+        return self._operations.is_active
+
+    @property
+    def active_controller_id(self) -> int | None:
+        """The node that leads the metadata group as far as known here, None for nobody."""
+        return self.node_id if self.is_active else self._operations.leader_id
+
+    def rules_of(self, image: MetadataImage) -> RulesOf:
+        """The rules of elections by topic, as the configs of `image` have them."""
+        return lambda topic: self._policy.topic_rules(image, topic)
+
+    def list_reassignments(
+        self, asked: Sequence[tuple[str, Sequence[int]]] | None
+    ) -> list[reassignment.Reassignment]:
+        """See `reassignment.list_reassignments`."""
+        return reassignment.list_reassignments(self.image, asked)
+
     def subscribe(self, listener: ImageListener) -> None:
-        """`listener(delta, image)` for what is there, and then on every change; nothing before `start`."""
+        """`listener(delta, image)` for what is there, and then on every change; nothing before `open`."""
         self._publisher.subscribe(listener)
 
+    # -- life
+
     def attach(self, log: MetadataLog) -> None:
-        self._log = log
+        self._operations.attach(log)
 
-    async def start(
-        self, cluster_id: str, broker: BrokerImage, features: dict[str, int] | None = None
-    ) -> None:
-        """Founds the cluster if it is new and registers this node. Raises `ClusterMismatchError`.
-
-        This node must have applied the log as far as it was committed before. Listeners hear of what is there now,
-        not of how it came about.
-        """
+    def open(self) -> None:
+        """This node has applied what was agreed on before it came: from now on listeners hear, of what is there now
+        and not of how it came about."""
         self._publisher.open()
-        await self.run(lambda image: brokers.found_cluster(image, cluster_id, features or {}))
-        await self.run(lambda image: brokers.register_broker(image, broker))
+
+    async def found(self, cluster_id: str, levels: Mapping[str, int] | None = None) -> None:
+        """Names a new cluster, with these feature levels; checks the name of an existing one.
+
+        Raises `ClusterMismatchError`.
+        """
+        founding = features.FOUNDING_LEVELS if levels is None else levels
+        await self.run(lambda image: brokers.found_cluster(image, cluster_id, founding))
+
+    async def start(self, cluster_id: str, broker: BrokerImage) -> None:
+        """The start of a node that is its whole cluster: listens, founds, registers. Raises `ClusterMismatchError`."""
+        self.open()
+        await self.found(cluster_id)
+        await self.register_broker(brokers.Registration(broker, cluster_id))
+
+    def on_leadership(self, is_leader: bool, term: int) -> None:
+        """The metadata group is led here from now on, or not any more."""
+        if is_leader:
+            self._membership.begin()
+            self._watch_balance()
+            return
+        self._operations.fail_waiting()
+        self._membership.end()
+        self._stop_balancing()
+
+    # -- topics and configs
 
     async def create_topics(
         self, new: Sequence[topics.NewTopic], *, validate_only: bool = False, timeout_ms: int = TIMEOUT_MS
@@ -139,111 +199,159 @@ class Controller:
     ) -> list[configs.ConfigOutcome]:
         """Replaces all configs of the resources."""
         return await self._run_or_try(
-            lambda image: configs.replace_configs(image, alterations, self._policy), validate_only, TIMEOUT_MS
+            lambda image: self._with_rules(image, configs.replace_configs(image, alterations, self._policy)),
+            validate_only,
+            TIMEOUT_MS,
         )
 
     async def incremental_alter_configs(
         self, alterations: Sequence[configs.ConfigAlteration], *, validate_only: bool = False
     ) -> list[configs.ConfigOutcome]:
         return await self._run_or_try(
-            lambda image: configs.incremental_alter_configs(image, alterations, self._policy),
+            lambda image: self._with_rules(
+                image, configs.incremental_alter_configs(image, alterations, self._policy)
+            ),
             validate_only,
             TIMEOUT_MS,
         )
 
+    # -- brokers
+
+    async def register_broker(self, registration: brokers.Registration) -> brokers.RegistrationOutcome:
+        """Takes a broker in, fenced; at once where this node is the whole cluster. May wait for half a second to see
+        whether the process that has the number is still alive."""
+        return await self._membership.register(registration)
+
+    async def heartbeat(self, heartbeat: brokers.BrokerHeartbeat) -> brokers.HeartbeatOutcome:
+        return await self._membership.heartbeat(heartbeat)
+
+    async def unregister_broker(self, broker_id: int) -> brokers.UnregisterOutcome:
+        return await self._membership.unregister(broker_id)
+
+    def on_broker_lost(self, broker_id: int) -> None:
+        """A hint: a connection from or to the broker broke. Does nothing unless this node is the active controller."""
+        if self.is_active:
+            self._membership.on_broker_lost(broker_id)
+
     async def allocate_producer_ids(self, count: int = producer_ids.PRODUCER_IDS_PER_BLOCK) -> int:
-        """The first of `count` ids that nobody else will ever get."""
-        return await self.run(lambda image: producer_ids.allocate_block(image, self._node_id, count))
+        """For this node: the first of `count` ids that nobody else will ever get."""
+        return await self.run(lambda image: producer_ids.allocate_block(image, self.node_id, count))
+
+    async def allocate_producer_ids_for(
+        self, broker_id: int, broker_epoch: int
+    ) -> producer_ids.ProducerIdBlock:
+        """For any registered broker: a block of ids that nobody else will ever get."""
+        return await self.run(lambda image: producer_ids.allocate_for(image, broker_id, broker_epoch))
+
+    # -- partitions
+
+    async def alter_partitions(self, request: isr.AlterPartitions) -> isr.AlterPartitionsOutcome:
+        return await self.run(lambda image: isr.alter_partitions(image, request, self.rules_of(image)))
+
+    async def assign_replicas_to_dirs(
+        self, request: directories.AssignReplicas
+    ) -> directories.AssignReplicasOutcome:
+        return await self.run(lambda image: directories.assign_replicas(image, request, self.rules_of(image)))
+
+    async def elect_leaders(
+        self,
+        election_type: int,
+        partitions: Sequence[tuple[str, Sequence[int]]] | None,
+        *,
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> list[elections.ElectionOutcome]:
+        """`partitions`: (topic, numbers); None: all that need it."""
+        return await self.run(
+            lambda image: elections.elect_leaders(image, election_type, partitions, self.rules_of(image)),
+            timeout_ms,
+        )
+
+    async def alter_reassignments(
+        self,
+        requests: Sequence[reassignment.ReassignmentRequest],
+        *,
+        allow_replication_factor_change: bool = True,
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> list[reassignment.ReassignmentOutcome]:
+        return await self.run(
+            lambda image: reassignment.alter_reassignments(
+                image,
+                requests,
+                self.rules_of(image),
+                allow_replication_factor_change=allow_replication_factor_change,
+            ),
+            timeout_ms,
+        )
+
+    # -- features
+
+    async def update_features(
+        self,
+        updates: Sequence[features.FeatureUpdate],
+        *,
+        validate_only: bool = False,
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> features.FeaturesOutcome:
+        return await self._run_or_try(
+            lambda image: features.update_features(image, updates, self.rules_of(image)),
+            validate_only,
+            timeout_ms,
+        )
+
+    # -- parts
 
     async def run(self, operation: Operation[R], timeout_ms: int = TIMEOUT_MS) -> R:
-        """The operation's response once its records are agreed on and applied. Raises `ControllerError`.
-
-        After a time-out the change may still be made.
-        """
-        if self._log is None or not self._log.is_leader:
-            raise ControllerError(ErrorCode.NOT_CONTROLLER, "this node is not the active controller")
-        if len(self._waiting) >= WAITING_OPERATIONS_MAX:
-            raise ControllerError(ErrorCode.REQUEST_TIMED_OUT, "too many metadata changes are waiting")
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((operation, future))
-        self._drain()
-        if future.done():
-            return future.result()
-        try:
-            async with asyncio.timeout(max(timeout_ms, 0) / 1000):
-                return await future
-        except TimeoutError:
-            raise ControllerError(
-                ErrorCode.REQUEST_TIMED_OUT, "the change was not agreed on in time"
-            ) from None
+        """See `Operations.run`."""
+        return await self._operations.run(operation, timeout_ms)
 
     async def _run_or_try(self, operation: Operation[R], validate_only: bool, timeout_ms: int) -> R:
         if validate_only:
             return operation(self.image).response
         return await self.run(operation, timeout_ms)
 
-    def _drain(self) -> None:
-        """Starts the next entry unless one is in flight."""
-        while self._waiting and not self._in_flight:
-            frame, answers = self._judge_waiting()
-            if len(frame) == len(EMPTY_FRAME):
-                _answer(answers)
-                continue
-            assert self._log is not None, "operations wait only once a log is attached"
-            self._in_flight = True
-            self._log.propose(bytes(frame)).add_done_callback(partial(self._on_settled, answers))
+    def _with_rules(self, image: MetadataImage, result: Result[R]) -> Result[R]:
+        """With what changed configs mean for partitions at once, in the same entry."""
+        names = touched_topics(result.records)
+        if names is not None and not names:
+            return result
+        after = self.machine.preview(image, result.records)
+        return Result([*result.records, *follow_rules(after, names, self.rules_of(after))], result.response)
 
-    def _judge_waiting(self) -> tuple[bytearray, _Answers]:
-        """Runs waiting operations, each on the image that the ones before it will leave behind."""
-        image = self.machine.image
-        frame = bytearray(EMPTY_FRAME)
-        answers: _Answers = []
-        unseen: Sequence[Record] = ()
-        while self._waiting and len(frame) < ENTRY_BYTES_ENOUGH:
-            operation, future = self._waiting[0]
-            if unseen:
-                image, unseen = self.machine.preview(image, unseen), ()
-            if not future.done():  # its caller has not given up
-                try:
-                    result = operation(image)
-                except Exception as error:  # the boundary of one caller's work: others go on
-                    future.set_exception(error)
-                else:
-                    before = len(frame)
-                    append_records(frame, result.records)
-                    if before > len(EMPTY_FRAME) and len(frame) > ENTRY_BYTES_MAX:
-                        del frame[before:]  # large: alone in the next entry, where it can only fail alone
-                        break
-                    unseen = result.records
-                    answers.append((future, result.response))
-            self._waiting.popleft()
-        return frame, answers
+    def _on_image(self, delta: MetadataDelta, image: MetadataImage) -> None:
+        self._publisher.publish(delta, image)
+        if delta.changed_topics:
+            self._watch_balance()
 
-    def _on_settled(self, answers: _Answers, proposal: asyncio.Future[int]) -> None:
-        self._in_flight = False
-        error = asyncio.CancelledError() if proposal.cancelled() else proposal.exception()
-        if error is not None:
-            _fail(answers, _controller_error(error))
-        else:
-            _answer(answers)
-        self._drain()
+    def _watch_balance(self) -> None:
+        """Looks at the balance of leaders after the interval, if there is anything to look at."""
+        if self._settings.is_alone or not self._settings.balances_leaders or not self.is_active:
+            return
+        if self._balance_due_ms is None and needs_balance(self.image):
+            self._balance_due_ms = self._balance_alarm.monotonic_ms() + self._settings.balance_interval_ms
+            self._balance_alarm.announce(self._balance_due_ms)
 
+    def _on_balance_due(self, now_ms: int) -> int | None:
+        self._balancing = asyncio.get_running_loop().create_task(self._balance())
+        return None
 
-def _controller_error(error: BaseException) -> ControllerError:
-    if isinstance(error, ProposalTooLargeError):
-        return ControllerError(ErrorCode.POLICY_VIOLATION, f"the change is too large: {error}")
-    if isinstance(error, ProposalQueueFullError):
-        return ControllerError(ErrorCode.REQUEST_TIMED_OUT, str(error))
-    return ControllerError(ErrorCode.NOT_CONTROLLER, f"the change may not have been agreed on: {error}")
+    async def _balance(self) -> None:
+        """A few partitions per entry, so that other changes find their way between them."""
+        try:
+            while await self.run(
+                lambda image: balance_leaders(
+                    image, self._settings.imbalance_percentage, self.rules_of(image)
+                )
+            ):
+                pass
+        except ControllerError:
+            return
+        finally:
+            self._balance_due_ms = None
+        self._watch_balance()
 
-
-def _answer(answers: _Answers) -> None:
-    for future, response in answers:
-        if not future.done():
-            future.set_result(response)
-
-
-def _fail(answers: _Answers, error: ControllerError) -> None:
-    for future, _ in answers:
-        if not future.done():
-            future.set_exception(error)
+    def _stop_balancing(self) -> None:
+        self._balance_alarm.cancel()
+        self._balance_due_ms = None
+        if self._balancing is not None:
+            self._balancing.cancel()
+            self._balancing = None

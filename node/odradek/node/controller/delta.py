@@ -13,6 +13,7 @@ Source: KIP-500 and Kafka's MetadataDelta, for the idea.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from odradek.node.controller.image import (
@@ -26,10 +27,13 @@ from odradek.node.controller.image import (
     collision_key,
     may_collide,
 )
+from odradek.node.controller.partition_changes import apply_change, decode_indexes, decoded
 from odradek.node.controller.records import (
+    BrokerChangeRecord,
     ClusterRecord,
     ConfigRecord,
     FeatureLevelRecord,
+    PartitionChangesRecord,
     PartitionRun,
     PartitionsRecord,
     ProducerIdsRecord,
@@ -40,6 +44,7 @@ from odradek.node.controller.records import (
     TopicRecord,
     UnregisterBrokerRecord,
 )
+from odradek.node.controller.replica_index import PartitionMove, ReplicaIndex, carry_summary
 
 INTERNED_PARTITIONS_MAX: Final = 4096
 
@@ -86,7 +91,20 @@ class MetadataDelta:
             next_producer_id=self.next_producer_id,
             features=_merged(before.features, {n: v or None for n, v in self.changed_features.items()}),
             partition_count=partition_count,
+            replica_index=self._build_index(),
         )
+
+    def _build_index(self) -> ReplicaIndex | None:
+        index = self.before.replica_index
+        if index is None or not (self.changed_topics or self.deleted_topics):
+            return index
+        changes: list[tuple[TopicImage | None, TopicImage | None]] = [
+            (topic, None) for topic in self.deleted_topics.values()
+        ]
+        changes += [
+            (self.before.topics_by_id.get(topic_id), topic) for topic_id, topic in self.changed_topics.items()
+        ]
+        return index.updated(changes)
 
     def _build_topics(self) -> tuple[dict[str, TopicImage | None], dict[bytes, TopicImage | None], int]:
         by_name: dict[str, TopicImage | None] = {}
@@ -122,14 +140,16 @@ class MetadataDelta:
     def _partitions(self, runs: Sequence[PartitionRun]) -> tuple[PartitionImage, ...]:
         partitions: list[PartitionImage] = []
         for run in runs:
-            image = run.image()
-            shared = self._interned.get(image)
-            if shared is None:
-                if len(self._interned) >= INTERNED_PARTITIONS_MAX:
-                    self._interned.clear()
-                shared = self._interned[image] = image
-            partitions += [shared] * run.count
+            partitions += [self._shared(run.image())] * run.count
         return tuple(partitions)
+
+    def _shared(self, image: PartitionImage) -> PartitionImage:
+        shared = self._interned.get(image)
+        if shared is None:
+            if len(self._interned) >= INTERNED_PARTITIONS_MAX:
+                self._interned.clear()
+            shared = self._interned[image] = image
+        return shared
 
     def _replay_snapshot(self, record: SnapshotRecord, index: int) -> None:
         """Says where the snapshot stands; changes nothing."""
@@ -146,6 +166,19 @@ class MetadataDelta:
     def _replay_unregister_broker(self, record: UnregisterBrokerRecord, index: int) -> None:
         self.changed_brokers[record.broker_id] = None
 
+    def _replay_broker_change(self, record: BrokerChangeRecord, index: int) -> None:
+        broker = self.changed_brokers.get(record.broker_id, self.before.brokers.get(record.broker_id))
+        assert broker is not None and broker.epoch == record.broker_epoch, (
+            f"a change of broker {record.broker_id}, epoch {record.broker_epoch}, where {broker} is registered"
+        )
+        if record.fenced >= 0:
+            broker = replace(broker, fenced=bool(record.fenced))
+        if record.in_controlled_shutdown >= 0:
+            broker = replace(broker, in_controlled_shutdown=bool(record.in_controlled_shutdown))
+        if record.directories is not None:
+            broker = replace(broker, directories=tuple(record.directories))
+        self.changed_brokers[record.broker_id] = broker
+
     def _replay_topic(self, record: TopicRecord, index: int) -> None:
         self.changed_topics[record.topic_id] = TopicImage(
             record.name, record.topic_id, self._partitions(record.partitions)
@@ -159,6 +192,34 @@ class MetadataDelta:
         self.changed_topics[record.topic_id] = TopicImage(
             topic.name, topic.topic_id, topic.partitions + self._partitions(record.partitions)
         )
+
+    def _replay_partition_changes(self, record: PartitionChangesRecord, index: int) -> None:
+        """Visits what changes, and copies the partitions of each changed topic once."""
+        topics: dict[bytes, TopicImage] = {}
+        changed: dict[bytes, list[PartitionImage]] = {}
+        moves: dict[bytes, list[PartitionMove]] = {}
+        for coded in record.changes:
+            change = decoded(coded)
+            made: dict[int, tuple[PartitionImage, PartitionImage]] = {}  # by the id of what was there before
+            for part in coded.topics:
+                topic_id = part.topic_id
+                if topic_id not in topics:
+                    topics[topic_id] = self._find_topic(topic_id)
+                    changed[topic_id], moves[topic_id] = list(topics[topic_id].partitions), []
+                originals, partitions = topics[topic_id].partitions, changed[topic_id]
+                counts: dict[int, int] = {}
+                for number in decode_indexes(part.partitions):
+                    before = originals[number]
+                    key = id(before)
+                    if key not in made:
+                        made[key] = before, self._shared(apply_change(before, change))
+                    partitions[number] = made[key][1]
+                    counts[key] = counts.get(key, 0) + 1
+                moves[topic_id] += [(*made[key], count) for key, count in counts.items()]
+        for topic_id, partitions in changed.items():
+            topic = TopicImage(topics[topic_id].name, topic_id, tuple(partitions))
+            carry_summary(topics[topic_id], topic, moves[topic_id])
+            self.changed_topics[topic_id] = topic
 
     def _replay_remove_topic(self, record: RemoveTopicRecord, index: int) -> None:
         topic = self._find_topic(record.topic_id)
@@ -202,6 +263,8 @@ _REPLAY: Final[dict[type[Record], Callable[[MetadataDelta, Any, int], None]]] = 
     RemoveTopicRecord: MetadataDelta._replay_remove_topic,
     ConfigRecord: MetadataDelta._replay_config,
     ProducerIdsRecord: MetadataDelta._replay_producer_ids,
+    BrokerChangeRecord: MetadataDelta._replay_broker_change,
+    PartitionChangesRecord: MetadataDelta._replay_partition_changes,
 }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from odradek.node.config import ConfigError, NodeConfig, check_dynamic
 from odradek.node.config.definitions import UpdateMode, broker_definition, closest_name, is_foreign
+from odradek.node.controller.elections import TopicRules
 from odradek.node.controller.image import ConfigResource, Configs, MetadataImage, ResourceType
 from odradek.node.controller.resource_definitions import (
     GroupConfig,
@@ -85,6 +86,10 @@ class EffectiveConfigs:
     def topic_defaults(self, image: MetadataImage) -> TopicDefaults:
         node = self.node(image)
         return TopicDefaults(node.num_partitions, node.default_replication_factor)
+
+    def topic_rules(self, image: MetadataImage, topic: str) -> TopicRules:
+        config = self.log_config(image, topic)
+        return TopicRules(config.min_insync_replicas, config.unclean_leader_election_enable)
 
     def check_topic_configs(self, overrides: Mapping[str, str], image: MetadataImage) -> str | None:
         try:

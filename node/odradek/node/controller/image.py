@@ -6,7 +6,7 @@ thousand partitions with one leader and one replica are one object.
 
 Invariants: `topics_by_name` and `topics_by_id` hold the same objects; the partitions of a topic are
 numbered 0..n-1 by position; `replicas[0]` is the preferred leader; `isr` is a subset of `replicas`;
-`leader` is in `isr` or -1 (nobody can lead).
+`leader` is in `isr` or -1 (nobody can lead); `eligible_leader_replicas` and `isr` have no member in common.
 
 Source: KIP-500 and Kafka's MetadataImage, for the idea.
 """
@@ -16,9 +16,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from odradek.node.controller.persistent_map import PersistentMap
+
+if TYPE_CHECKING:
+    from odradek.node.controller.replica_index import ReplicaIndex
 
 NO_LEADER: Final = -1
 
@@ -52,7 +55,8 @@ class Endpoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BrokerImage:
-    """One registered broker. `epoch` is the log index of its registration; `endpoints` by listener name."""
+    """One registered broker. `epoch` is the log index of its registration; `endpoints` by listener name;
+    `directories` are the ids of the log directories that it can use."""
 
     broker_id: int
     epoch: int
@@ -62,6 +66,11 @@ class BrokerImage:
     fenced: bool = False
     in_controlled_shutdown: bool = False
     directories: tuple[bytes, ...] = ()
+
+    @property
+    def is_active(self) -> bool:
+        """It may lead and be in sync."""
+        return not self.fenced and not self.in_controlled_shutdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +89,32 @@ class PartitionImage:
     last_known_elr: tuple[int, ...] = ()
 
 
-class TopicImage:
-    """One topic. Hashed by its id, so that a large one is a cheap key; never changed."""
+class TopicSummary(NamedTuple):
+    """What an index keeps of a topic; see `replica_index`. Numbers are numbers of partitions.
 
-    __slots__ = ("name", "partitions", "topic_id")
+    `brokers` have a replica of any partition; `preferred` counts by preferred leader. `unbalanced` are led by another
+    replica than the preferred one, or by none.
+    """
+
+    brokers: frozenset[int]
+    preferred: Mapping[int, int]
+    leaderless: int
+    unbalanced: int
+    with_elr: int
+    reassigning: int
+
+
+class TopicImage:
+    """One topic. Hashed by its id, so that a large one is a cheap key; never changed. `summary` is what
+    `replica_index.summary_of` has computed, None until then."""
+
+    __slots__ = ("name", "partitions", "summary", "topic_id")
 
     def __init__(self, name: str, topic_id: bytes, partitions: tuple[PartitionImage, ...]) -> None:
         self.name = name
         self.topic_id = topic_id
         self.partitions = partitions
+        self.summary: TopicSummary | None = None
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
@@ -109,8 +135,8 @@ class TopicImage:
 class MetadataImage:
     """Everything the cluster has agreed on, as of the entry `applied_index` of the metadata log.
 
-    `next_broker_epoch` counts registrations, `next_producer_id` is the first id no broker has been given.
-    `partition_count` is the number of partitions of all topics.
+    `next_producer_id` is the first id no broker has been given. `partition_count` is the number of partitions of all
+    topics. `replica_index` is derived from the topics when somebody first asks (`replica_index.index_of`).
     """
 
     applied_index: int = 0
@@ -123,6 +149,7 @@ class MetadataImage:
     next_producer_id: int = 0
     features: Mapping[str, int] = field(default_factory=dict)
     partition_count: int = 0
+    replica_index: ReplicaIndex | None = field(default=None, compare=False, repr=False)
 
     def topic(self, name: str) -> TopicImage | None:
         return self.topics_by_name.get(name)

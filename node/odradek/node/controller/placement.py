@@ -1,8 +1,8 @@
 """Which brokers get the replicas of new partitions.
 
 Decides: replicas spread over racks first and brokers second; leaders rotate over the live brokers, and the
-followers of one leader rotate too, so that the load of a failed broker spreads. A fenced broker is chosen
-only when there are not enough live ones, and never as the preferred leader. Does not decide how many
+followers of one leader rotate too, so that the load of a failed broker spreads. A broker that is fenced or shutting
+down is chosen only when there are not enough live ones, and never as the preferred leader. Does not decide how many
 replicas there should be, nor where on a broker's disks they go.
 
 Brokers without a rack share one rack. Equal placements share one tuple.
@@ -31,7 +31,7 @@ def place_replicas(
             f"replication factor {replication_factor} is larger than the number of brokers, {len(known)}"
         )
     order = _stripe(known, random)
-    leaders = [index for index, broker in enumerate(order) if not broker.fenced]
+    leaders = [index for index, broker in enumerate(order) if broker.is_active]
     if not leaders:
         raise PlacementError("no broker is available to lead new partitions: all are fenced")
     if len(order) == 1:
@@ -78,7 +78,7 @@ def _replicas(ring: list[BrokerImage], leader: int, shift: int, replication_fact
             for broker in rest:
                 if len(chosen) == replication_factor:
                     break
-                if broker in chosen or (only_live and broker.fenced):
+                if broker in chosen or (only_live and not broker.is_active):
                     continue
                 if only_new_rack and broker.rack in racks:
                     continue

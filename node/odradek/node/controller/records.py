@@ -30,6 +30,7 @@ from odradek.proto.kafka.schema import (
     int16,
     int32,
     int64,
+    octets,
     string,
     uuid,
 )
@@ -114,6 +115,17 @@ class UnregisterBrokerRecord(Message, versions="0", flexible="0+"):
     broker_id: int = int32("0+")
 
 
+class BrokerChangeRecord(Message, versions="0", flexible="0+"):
+    """Something of one registration changed. `fenced`, `in_controlled_shutdown`: 1 yes, 0 no, -1 as before.
+    `directories`: what is usable now, null as before."""
+
+    broker_id: int = int32("0+")
+    broker_epoch: int = int64("0+")
+    fenced: int = int8("0+", default=-1)
+    in_controlled_shutdown: int = int8("0+", default=-1)
+    directories: list[bytes] | None = array(uuid, "0+", nullable="0+", default=None, tag=0)
+
+
 class PartitionRun(Message, versions="0", flexible="0+"):
     """`count` neighbouring partitions that are equal. Only inside other records. `isr` null: all replicas."""
 
@@ -177,6 +189,32 @@ class PartitionsRecord(Message, versions="0", flexible="0+"):
     partitions: list[PartitionRun] = array(PartitionRun, "0+")
 
 
+class PartitionChangesRecord(Message, versions="0", flexible="0+"):
+    """One change to each of many partitions, which may be of many topics; grouped by what changes.
+
+    What is null stays as it is. Each changed partition's partition epoch grows by one, and its leader epoch too where
+    `leader` is not -2; so partitions with different epochs can share a change, and the failover of a broker is a few
+    changes however many partitions it led. `partitions` is in the code of `partition_changes.encode_indexes`.
+    """
+
+    class Change(Struct):
+        leader: int = int32("0+", default=-2)
+        isr: list[int] | None = array(int32, "0+", nullable="0+", default=None)
+        topics: list[PartitionChangesRecord.Partitions] = array("Partitions", "0+")
+        eligible_leader_replicas: list[int] | None = array(int32, "0+", nullable="0+", default=None, tag=0)
+        last_known_elr: list[int] | None = array(int32, "0+", nullable="0+", default=None, tag=1)
+        replicas: list[int] | None = array(int32, "0+", nullable="0+", default=None, tag=2)
+        adding_replicas: list[int] | None = array(int32, "0+", nullable="0+", default=None, tag=3)
+        removing_replicas: list[int] | None = array(int32, "0+", nullable="0+", default=None, tag=4)
+        directories: list[bytes] | None = array(uuid, "0+", nullable="0+", default=None, tag=5)
+
+    class Partitions(Struct):
+        topic_id: bytes = uuid("0+")
+        partitions: bytes = octets("0+")
+
+    changes: list[Change] = array("Change", "0+")
+
+
 class RemoveTopicRecord(Message, versions="0", flexible="0+"):
     """A topic is gone, and its configs with it."""
 
@@ -227,6 +265,8 @@ Record = (
     | RemoveTopicRecord
     | ConfigRecord
     | ProducerIdsRecord
+    | BrokerChangeRecord
+    | PartitionChangesRecord
 )
 
 _CLASSES: Final[dict[int, type[Record]]] = {
@@ -240,6 +280,8 @@ _CLASSES: Final[dict[int, type[Record]]] = {
     8: ConfigRecord,
     9: ProducerIdsRecord,
     10: SnapshotRecord,
+    11: BrokerChangeRecord,
+    12: PartitionChangesRecord,
 }
 _TYPES: Final = {cls: number for number, cls in _CLASSES.items()}
 

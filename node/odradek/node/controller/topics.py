@@ -351,7 +351,7 @@ def _check_replicas(image: MetadataImage, index: int, replicas: Sequence[int], e
         wrong = f"names broker {unknown[0]}, which is not registered"
     elif len(replicas) != expected:
         wrong = f"has {len(replicas)} replicas where the others have {expected}"
-    elif all(image.brokers[broker].fenced for broker in replicas):
+    elif not any(image.brokers[broker].is_active for broker in replicas):
         wrong = f"has only fenced brokers: {list(replicas)}"
     if wrong is not None:
         raise _Refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, f"the assignment of partition {index} {wrong}")
@@ -402,7 +402,7 @@ def _runs(image: MetadataImage, placements: Sequence[tuple[int, ...]]) -> list[P
             runs[-1].count += 1
             continue
         previous = replicas
-        in_sync = tuple(broker for broker in replicas if not image.brokers[broker].fenced)
+        in_sync = tuple(broker for broker in replicas if image.brokers[broker].is_active)
         directories = tuple(_directory(image, broker) for broker in replicas)
         runs.append(
             PartitionRun.of(1, PartitionImage(replicas, in_sync, in_sync[0], directories=directories))

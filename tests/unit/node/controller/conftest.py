@@ -16,6 +16,7 @@ from odradek.node.controller.effective import EffectiveConfigs
 from odradek.node.controller.image import EMPTY_IMAGE, BrokerImage, Endpoint, MetadataImage
 from odradek.node.controller.records import ClusterRecord, Record, RegisterBrokerRecord
 from odradek.node.controller.state import MetadataState
+from odradek.node.runtime.alarm import Alarm
 
 _ROOT = str(Path(__file__).resolve().parents[4])
 if _ROOT not in sys.path:
@@ -29,6 +30,7 @@ class SteppedLog:
         self.machine = machine
         self.at_once = at_once
         self.is_leader = True
+        self.leader_id: int | None = 1
         self.entries: list[bytes] = []
         self.waiting: list[tuple[bytes, asyncio.Future[int]]] = []
 
@@ -47,6 +49,10 @@ class SteppedLog:
 
     def fail(self, error: Exception) -> None:
         self.waiting.pop(0)[1].set_exception(error)
+
+
+def new_alarm(on_due: Callable[[int], int | None]) -> Alarm:
+    return Alarm(asyncio.get_running_loop(), on_due)
 
 
 def broker(
@@ -103,6 +109,11 @@ def effective() -> EffectiveConfigs:
 
 
 @pytest.fixture
+def make_alarm() -> Callable[[Callable[[int], int | None]], Alarm]:
+    return new_alarm
+
+
+@pytest.fixture
 def stepped() -> type[SteppedLog]:
     return SteppedLog
 
@@ -110,7 +121,7 @@ def stepped() -> type[SteppedLog]:
 @pytest.fixture
 async def controller(effective: EffectiveConfigs) -> Controller:
     """Started, on a log that commits by itself."""
-    controller = Controller(1, effective, Random(7))
+    controller = Controller(1, effective, Random(7), new_alarm)
     controller.attach(SteppedLog(controller.machine))
     await controller.start("a-cluster", broker(1))
     return controller

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from types import MappingProxyType
 from typing import TypeVar
@@ -21,6 +21,7 @@ from odradek.node.controller.image import BrokerImage, Endpoint, MetadataImage
 from odradek.node.controller.records import RegisterBrokerRecord, Result
 from odradek.node.controller.state import MetadataState
 from odradek.node.controller.topics import NewTopic
+from odradek.node.runtime.alarm import Alarm
 from odradek.proto.kafka.codec import decode_exactly, encode_to_bytes
 from odradek.proto.kafka.schema import Message
 
@@ -36,6 +37,7 @@ class MemoryLog:
     def __init__(self, machine: MetadataState) -> None:
         self.machine = machine
         self.is_leader = True
+        self.leader_id = 1
         self.index = 0
 
     def propose(self, data: bytes) -> asyncio.Future[int]:
@@ -49,13 +51,17 @@ class MemoryLog:
         future.set_result(self.index)
 
 
+def new_alarm(on_due: Callable[[int], int | None]) -> Alarm:
+    return Alarm(asyncio.get_running_loop(), on_due)
+
+
 class MetadataNode:
     """Broker 1. `await start()` first."""
 
     def __init__(self, settings: Mapping[str, str] = NO_SETTINGS) -> None:
         self.config = NodeConfig(settings)
         self.effective = EffectiveConfigs(self.config)
-        self.controller = Controller(1, self.effective, Random(7))
+        self.controller = Controller(1, self.effective, Random(7), new_alarm)
         self.log = MemoryLog(self.controller.machine)
         self.controller.attach(self.log)
         self.cluster = ClusterService(1, self.config.advertised_listeners, self.current)

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from odradek.node.controller.brokers import ClusterMismatchError, found_cluster, register_broker
+from odradek.node.controller.brokers import (
+    ClusterMismatchError,
+    Registration,
+    found_cluster,
+    register_broker,
+)
+from odradek.node.controller.elections import TopicRules
 from odradek.node.controller.image import EMPTY_IMAGE, BrokerImage, MetadataImage
 from odradek.node.controller.records import ClusterRecord, FeatureLevelRecord, RegisterBrokerRecord
 
@@ -24,18 +31,16 @@ def test_a_log_with_a_cluster_keeps_it(image: MetadataImage) -> None:
         found_cluster(image, "other", {})
 
 
-def test_a_registration_is_everything_but_the_epoch(
+def rules(topic: str) -> TopicRules:
+    return TopicRules(2)
+
+
+def test_a_registration_is_everything_but_the_epoch_and_fenced(
     image: MetadataImage, make_broker: Callable[..., BrokerImage]
 ) -> None:
-    (record,) = register_broker(image, make_broker(4, "rack", directories=2)).records
+    asked = Registration(make_broker(4, "rack", directories=2), "a-cluster")
+    (record,) = register_broker(image, asked, rules).records
     assert isinstance(record, RegisterBrokerRecord)
     registered = record.image(77)
     assert registered.epoch == 77
-    assert registered == BrokerImage(
-        4,
-        77,
-        b"\x04" * 16,
-        make_broker(4).endpoints,
-        "rack",
-        directories=make_broker(4, directories=2).directories,
-    )
+    assert registered == replace(make_broker(4, "rack", directories=2), epoch=77, fenced=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from odradek.node.controller.controller import (
 )
 from odradek.node.controller.effective import EffectiveConfigs
 from odradek.node.controller.image import BrokerImage, MetadataImage, ResourceType
+from odradek.node.controller.membership import NewAlarm
 from odradek.node.controller.records import ConfigRecord, Result
 from odradek.node.controller.topics import MorePartitions, NewTopic
 from odradek.proto.kafka.errors import ErrorCode
@@ -33,7 +35,7 @@ class Log(Protocol):
 
 
 def log_of(controller: Controller) -> Log:
-    return controller._log  # type: ignore[return-value]
+    return controller._operations._log  # type: ignore[return-value]
 
 
 async def hold(controller: Controller) -> Log:
@@ -211,12 +213,13 @@ async def test_listeners_hear_nothing_of_the_past(
     effective: EffectiveConfigs,
     stepped: type,
     make_broker: Callable[..., BrokerImage],
+    make_alarm: NewAlarm,
     controller: Controller,
 ) -> None:
     await controller.create_topics([NewTopic("t")])
     await controller.delete_topics(["t"], [])
     await controller.create_topics([NewTopic("t")])
-    again = Controller(1, effective, Random(8))
+    again = Controller(1, effective, Random(8), make_alarm)
     heard: list[int] = []
     again.subscribe(lambda delta, image: heard.append(len(delta.deleted_topics)))
     again.attach(stepped(again.machine))
@@ -224,12 +227,15 @@ async def test_listeners_hear_nothing_of_the_past(
         again.machine.apply(index, entry)
         log_of(again).entries.append(entry)
     assert not heard
-    await again.start("a-cluster", make_broker(1))
+    restarted = replace(make_broker(1), incarnation_id=b"again" + bytes(11))
+    await again.start("a-cluster", restarted)
     assert heard == [0, 0]
     assert again.image.topics_by_id == controller.image.topics_by_id
 
 
-def test_the_state_machine_is_there_before_anything_is_attached(effective: EffectiveConfigs) -> None:
-    controller = Controller(1, effective, Random(1))
+async def test_the_state_machine_is_there_before_anything_is_attached(
+    effective: EffectiveConfigs, make_alarm: NewAlarm
+) -> None:
+    controller = Controller(1, effective, Random(1), make_alarm)
     assert controller.machine.image is controller.image
     assert not controller.image.brokers
