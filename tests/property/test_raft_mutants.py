@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from tests.property.raft_world import Disk, World
 
-from odradek.raft.core import quorum, raft, replication, snapshot_transfer
+from odradek.raft.core import following, quorum, raft, replication, snapshot_transfer
 from odradek.raft.core.log_view import LogView
+from odradek.raft.core.membership import Membership
 from odradek.raft.core.messages import AppendAccepted, AppendRejected, AppendRequest, SnapshotChunk
 from odradek.raft.core.ready import Ready
 from odradek.raft.core.types import NO_NODE, Entry, HardState
@@ -23,7 +24,7 @@ def even_quorum(patch: pytest.MonkeyPatch) -> None:
 def commit_by_count_of_an_older_term(patch: pytest.MonkeyPatch) -> None:
     def committable(self: replication.Replication) -> int:
         own, progress = self._log.durable_index, self.progress
-        index = self._configuration.quorum_value(lambda v: progress[v].match_index if v in progress else own)
+        index = self._membership.configuration.quorum_value(lambda v: progress[v].match_index if v in progress else own)
         return max(index, self._log.commit)
 
     patch.setattr(replication.Replication, "committable_index", committable)
@@ -64,20 +65,24 @@ def leader_counts_itself_before_durable(patch: pytest.MonkeyPatch) -> None:
 
 
 def stale_append_truncates(patch: pytest.MonkeyPatch) -> None:
-    def merge(self: LogView, prev_index: int, entries: tuple[Entry, ...]) -> None:
+    def merge(self: LogView, prev_index: int, entries: tuple[Entry, ...]) -> int:
         self._truncate(prev_index + 1)
         self._entries.extend(entries)
+        return prev_index + 1
 
     patch.setattr(LogView, "merge", merge)
 
 
 def previous_entry_not_compared(patch: pytest.MonkeyPatch) -> None:
-    def trusting(log: LogView, message: AppendRequest, lost: bool) -> AppendAccepted | AppendRejected:
+    def trusting(
+        log: LogView, membership: Membership, message: AppendRequest, lost: bool
+    ) -> AppendAccepted | AppendRejected:
         index = min(message.prev_index, log.last_index)
-        return original(log, replace(message, prev_index=index, prev_term=log.term_at(index) or 0), lost)
+        changed = replace(message, prev_index=index, prev_term=log.term_at(index) or 0)
+        return original(log, membership, changed, lost)
 
-    original = replication.answer_append
-    patch.setattr(raft, "answer_append", trusting)
+    original = following.answer_append
+    patch.setattr(following, "answer_append", trusting)
 
 
 def vote_for_a_shorter_log(patch: pytest.MonkeyPatch) -> None:
@@ -116,10 +121,10 @@ def damaged_node_votes(patch: pytest.MonkeyPatch) -> None:
 
 
 def damaged_node_heals_at_the_first_append(patch: pytest.MonkeyPatch) -> None:
-    def hasty(self: raft.Raft) -> None:
-        self._damaged = False
+    def hasty(self: following.Following, term: int) -> None:
+        self.damaged = False
 
-    patch.setattr(raft.Raft, "_maybe_heal", hasty)
+    patch.setattr(following.Following, "_maybe_heal", hasty)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
-"""One consensus group on this node: carries out what the core's `Ready` asks for, and completes proposals.
- Decides nothing about consensus. Order kept here: nothing marked after-durable leaves before its write and
+"""One consensus group on this node: carries out what the core's `Ready` asks for, and completes what users
+asked for.
+
+Decides nothing about consensus. Order kept here: nothing marked after-durable leaves before its write and
 all earlier ones are durable; a received snapshot is stored before it is restored, and restored before
 anything later is written; loss of leadership is told before entries of the next leader are applied, gain
 after everything older is applied.
@@ -8,24 +10,28 @@ after everything older is applied.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from odradek.storage.disk import DiskFullError
 
 from .core.messages import Message, SnapshotChunk
+from .core.quorum import Configuration
 from .core.raft import Raft
 from .core.ready import ChunkToSend, Ready
+from .core.status import Status, status_of
 from .core.types import NO_NODE, NORMAL, Entry, Role, SnapshotMeta
 from .ports import (
     ApplyError,
+    MembershipChangeError,
     NotLeaderError,
     ProposalQueueFullError,
     ProposalTooLargeError,
-    RaftStoppedError,
     StateMachine,
+    TransferError,
 )
+from .requests import Requests, stopped
 from .snapshot_store import SnapshotStore
 from .wal import Wal
 
@@ -47,6 +53,7 @@ class GroupServices:
     wake: Callable[["RaftGroup"], None]
     """Have `process` called soon, once."""
     on_broken: Callable[["RaftGroup", ApplyError], None]
+    on_membership: Callable[["RaftGroup"], None]
     snapshot_log_bytes: int
     trailing_log_bytes: int
 
@@ -61,7 +68,7 @@ class RaftGroup:
         self.scheduled_ms: int | None = None
         self._machine = machine
         self._services = services
-        self._waiting: deque[tuple[int, asyncio.Future[int]]] = deque()
+        self._requests = Requests(group_id)
         self._unsynced: deque[tuple[int, list[Message]]] = deque()
         self._installing = False
         self._leading_term: int | None = None
@@ -69,7 +76,8 @@ class RaftGroup:
         self._log_bytes = 0
         self._snapshot_bytes = 0
         self._failure: BaseException | None = None
-        self._leader_waiters: list[asyncio.Future[None]] = []
+        # The configuration that the host was told last.
+        self._told: Configuration = raft.configuration
 
     # -- for users
 
@@ -114,7 +122,9 @@ class RaftGroup:
             return future
         index = self.raft.propose(proposals, self._services.now_ms())
         if index is not None:
-            self._waiting.append((index, future))
+            self._requests.add_proposal(index, future)
+        elif self.raft.transfer_to != NO_NODE:
+            future.set_exception(NotLeaderError(self.raft.transfer_to))
         elif self.raft.role == Role.LEADER:
             future.set_exception(ProposalQueueFullError("too many bytes wait for commitment"))
         else:
@@ -124,9 +134,7 @@ class RaftGroup:
 
     def _refusal(self, proposals: Sequence[bytes]) -> Exception | None:
         if self._failure is not None:
-            error = RaftStoppedError(f"group {self.group_id} has stopped")
-            error.__cause__ = self._failure
-            return error
+            return stopped(self.group_id, self._failure)
         if not self.is_leader:
             return NotLeaderError(self.leader_id)
         limit = self.raft.config.proposal_bytes_max
@@ -135,14 +143,80 @@ class RaftGroup:
                 return ProposalTooLargeError(f"a proposal of {len(data)} bytes exceeds the limit of {limit}")
         return None if proposals else ValueError("nothing to propose")
 
+    def read_index(self) -> asyncio.Future[int]:
+        """Done once this node's machine shows everything that was acknowledged before this call, anywhere: whoever
+        reads it then reads linearizably. On the leader and on every other member; the result is the index.
+
+        Fails with NotLeaderError when no leader could vouch for it in time (try again), or RaftStoppedError.
+        """
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self._failure is not None:
+            future.set_exception(stopped(self.group_id, self._failure))
+            return future
+        self._requests.add_read(self.raft.read(self._services.now_ms()), future)
+        self._services.wake(self)
+        return future
+
+    def transfer_leadership(self, to: int) -> asyncio.Future[None]:
+        """Hand over to the voter `to`. Done when this node leads no longer; until then proposals are refused.
+
+        Fails with TransferError when `to` is no other voter, or did not take over within an election timeout (this
+        node leads on), NotLeaderError or RaftStoppedError.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        raft = self.raft
+        if self._failure is not None:
+            future.set_exception(stopped(self.group_id, self._failure))
+        elif raft.transfer_leadership(to, self._services.now_ms()):
+            if not self._requests.set_transfer(to, raft.term, future):
+                future.set_exception(TransferError(f"the leadership is being handed to node {to} already"))
+        elif raft.role != Role.LEADER:
+            future.set_exception(NotLeaderError(self.leader_id))
+        else:
+            future.set_exception(TransferError(f"the leadership cannot be handed to node {to} now"))
+        self._services.wake(self)
+        return future
+
+    def change_membership(self, voters: Iterable[int], learners: Iterable[int] = ()) -> asyncio.Future[None]:
+        """Have exactly these voters and learners from now on. Done when that is committed for good; a leader that is
+        no voter any more has handed over by then. New voters should be learners first, until `status()` shows that
+        they have caught up: a voter that is behind counts as much as one that is down.
+
+        Fails with MembershipChangeError while another change or a transfer is under way, NotLeaderError (this node
+        does not lead, or lost the leadership meanwhile: look at `membership`), RaftStoppedError, or ValueError for
+        no voters, or a voter that is a learner too.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        target = Configuration(frozenset(voters), frozenset(), frozenset(learners))
+        if self._failure is not None:
+            future.set_exception(stopped(self.group_id, self._failure))
+        elif not self.is_leader:
+            future.set_exception(NotLeaderError(self.leader_id))
+        elif self.raft.change_membership(target.incoming, target.learners, self._services.now_ms()):
+            self._requests.set_change(target, future)
+        elif self.raft.role != Role.LEADER:
+            future.set_exception(NotLeaderError(self.leader_id))
+        else:
+            future.set_exception(MembershipChangeError("another change is under way"))
+        self._services.wake(self)
+        return future
+
+    @property
+    def membership(self) -> Configuration:
+        """Voters (`incoming`; while a change is under way the old ones too, as `outgoing`) and learners, as the newest
+        entry in this node's log says; see `Raft.is_membership_committed`."""
+        return self.raft.configuration
+
+    def status(self) -> Status:
+        """Who leads and how far everyone is; the members' progress only on the leader."""
+        return status_of(self.raft, self._services.now_ms())
+
     async def wait_until_leader(self) -> None:
         """Return when `is_leader` is true. Raises RaftStoppedError."""
         while not self.is_leader:
             if self._failure is not None:
-                raise RaftStoppedError(f"group {self.group_id} has stopped") from self._failure
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._leader_waiters.append(future)
-            await future
+                raise stopped(self.group_id, self._failure)
+            await self._requests.leadership()
 
     def take_snapshot(self) -> None:
         """Store a snapshot of the machine now; nothing when one is under way or nothing was applied since."""
@@ -158,7 +232,7 @@ class RaftGroup:
             return
         term = log.term_at(log.applied)
         assert term is not None, (log.applied, log.base_index)
-        meta = SnapshotMeta(log.applied, term, len(data), self.raft.configuration)
+        meta = SnapshotMeta(log.applied, term, len(data), self.raft.configuration_at(log.applied))
         self._snapshot_running = True
         self._log_bytes, self._snapshot_bytes = 0, len(data)
         try:
@@ -173,6 +247,12 @@ class RaftGroup:
         """A message of another node of this group."""
         if self._failure is None:
             self.raft.step(message, self._services.now_ms())
+            self._services.wake(self)
+
+    def on_peer_lost(self, node_id: int) -> None:
+        """See `RaftHost.on_peer_lost`."""
+        if self._failure is None and self.raft.leader_id == node_id:
+            self.raft.on_leader_lost(self._services.now_ms())
             self._services.wake(self)
 
     def on_timer(self) -> None:
@@ -194,6 +274,8 @@ class RaftGroup:
         """Do everything that the core asks for now. Raises DiskError."""
         if self._failure is not None:
             return
+        # A change may be complete because it removed this node: that comes before the loss of the leadership.
+        self._requests.settle(self.raft)
         self._tell_loss()
         while self._failure is None and not self._installing and (ready := self.raft.ready()) is not None:
             if ready.snapshot is not None:
@@ -201,7 +283,9 @@ class RaftGroup:
             else:
                 self._perform(ready)
         if self._failure is None:
+            self._requests.settle(self.raft)
             self._tell_gain()
+            self._tell_membership()
         if self._log_bytes > max(self._services.snapshot_log_bytes, self._snapshot_bytes):
             self.take_snapshot()
 
@@ -216,13 +300,7 @@ class RaftGroup:
             return
         self._failure = failure
         self._leading_term = None
-        for _, future in self._waiting:
-            if not future.done():
-                error = RaftStoppedError(f"group {self.group_id} has stopped")
-                error.__cause__ = failure
-                future.set_exception(error)
-        self._waiting.clear()
-        self._wake_leader_waiters()
+        self._requests.on_stopped(failure)
 
     # -- parts of process
 
@@ -248,6 +326,8 @@ class RaftGroup:
             self._send_chunk(chunk)
         if ready.committed:
             self._apply(ready.committed_first, ready.committed)
+        if ready.reads and self._failure is None:
+            self._requests.on_reads(ready.reads, self.raft.log.applied, self.leader_id)
 
     def _apply(self, first_index: int, entries: Sequence[Entry]) -> None:
         index = first_index
@@ -261,20 +341,13 @@ class RaftGroup:
             self._break(error, index)
             return
         self._log_bytes += size + _ENTRY_OVERHEAD_BYTES * len(entries)
-        waiting, last = self._waiting, first_index + len(entries) - 1
-        while waiting and waiting[0][0] <= last:
-            proposed, future = waiting.popleft()
-            if not future.done():
-                future.set_result(proposed)
+        self._requests.on_applied(first_index + len(entries) - 1)
 
     def _tell_loss(self) -> None:
         if self._leading_term is None or self.is_leader:
             return
         self._leading_term = None
-        waiting, self._waiting = self._waiting, deque()
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(NotLeaderError(self.leader_id))
+        self._requests.on_leadership_lost(self.leader_id)
         self._tell_machine(False)
 
     def _tell_gain(self) -> None:
@@ -282,7 +355,13 @@ class RaftGroup:
         if self._leading_term is None and start is not None and self.raft.log.applied >= start:
             self._leading_term = self.raft.term
             self._tell_machine(True)
-            self._wake_leader_waiters()
+            self._requests.wake_leader_waiters()
+
+    def _tell_membership(self) -> None:
+        configuration = self.raft.configuration
+        if configuration != self._told:
+            self._told = configuration
+            self._services.on_membership(self)
 
     def _tell_machine(self, is_leader: bool) -> None:
         try:
@@ -297,12 +376,6 @@ class RaftGroup:
         failure.__cause__ = error
         self.stop(failure)
         self._services.on_broken(self, failure)
-
-    def _wake_leader_waiters(self) -> None:
-        waiters, self._leader_waiters = self._leader_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -352,6 +425,7 @@ class RaftGroup:
         self._services.wal.note_reset(self.group_id, snapshot.index)
         self._services.wal.note_snapshot(self.group_id, snapshot.index)
         self._perform(ready)
+        self._requests.on_applied(snapshot.index)
         self._services.wake(self)
 
     def _on_snapshot_stored(self, meta: SnapshotMeta) -> None:
@@ -359,7 +433,10 @@ class RaftGroup:
         if self._failure is not None:
             return
         log = self.raft.log
-        keep_from = log.tail_start(meta.index, self._services.trailing_log_bytes)
+        # Followers that are a little behind get entries rather than the snapshot; without any there is no use.
+        has_followers = self.raft.configuration.members != {self.raft.node_id}
+        trailing_bytes = self._services.trailing_log_bytes if has_followers else 0
+        keep_from = log.tail_start(meta.index, trailing_bytes)
         self.raft.on_snapshot_stored(meta, keep_from)
         self._services.wal.note_snapshot(self.group_id, meta.index)
         self._services.wake(self)

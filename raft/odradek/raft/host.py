@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random as random_module
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 
@@ -71,6 +71,8 @@ class RaftHost:
     ) -> None:
         self.node_id = node_id
         self.settings = settings or HostSettings()
+        # Told whenever another configuration is in force in a group here: for whoever knows the peers' addresses.
+        self.on_membership: Callable[[RaftGroup], None] | None = None
         self.failure: Exception | None = None
         self._disk = disk
         self._path = path
@@ -122,6 +124,7 @@ class RaftHost:
             self._now_ms,
             self._wake,
             self._on_broken,
+            self._on_membership,
             self.settings.snapshot_log_bytes,
             self.settings.trailing_log_bytes,
         )
@@ -140,6 +143,9 @@ class RaftHost:
         as soon as they are known to be committed. A group whose only voter is this node leads after one
         write.
 
+        `voters` found the group; they mean nothing once the disk says who takes part. A node that is not among them
+        waits until the leader makes it a learner or a voter.
+
         Raises DiskError, and ApplyError when the machine refuses its snapshot.
         """
         services = self._services
@@ -149,8 +155,6 @@ class RaftHost:
         loaded = services.snapshots.load(group_id)
         snapshot, data = loaded if loaded is not None else (None, b"")
         log, hard_state = _restored(record, snapshot)
-        if len(voters) == 1:
-            services = replace(services, trailing_log_bytes=0)
         raft = Raft(
             self.node_id,
             voters,
@@ -187,6 +191,15 @@ class RaftHost:
             group = self._groups.get(group_id)
             if group is not None:
                 group.receive(message)
+
+    def on_peer_lost(self, node_id: int) -> None:
+        """A hint of the transport: the connection to this node broke. Groups that it leads look for another leader
+        soon; where it lives, those who still hear it keep it."""
+        self._guard(lambda: self._on_peer_lost(node_id))
+
+    def _on_peer_lost(self, node_id: int) -> None:
+        for group in self._groups.values():
+            group.on_peer_lost(node_id)
 
     async def stop(self) -> None:
         """Make everything durable and end. Open proposals fail with RaftStoppedError. Raises DiskError."""
@@ -328,6 +341,10 @@ class RaftHost:
             self._timer.cancel()
         if self._on_failure is not None:
             self._on_failure(error)
+
+    def _on_membership(self, group: RaftGroup) -> None:
+        if self.on_membership is not None:
+            self.on_membership(group)
 
     def _on_broken(self, group: RaftGroup, error: ApplyError) -> None:
         logger.error("%s: %s", self._path, error, exc_info=error.__cause__)

@@ -45,7 +45,7 @@ class NoTransport:
 
 
 class RaftError(Exception):
-    """A proposal was not, or not certainly, accepted."""
+    """What was asked for did not, or did not certainly, happen."""
 
 
 class NotLeaderError(RaftError):
@@ -65,6 +65,15 @@ class ProposalTooLargeError(RaftError):
 
 class ProposalQueueFullError(RaftError):
     """Too many bytes wait for commitment; nothing was done, later it may work."""
+
+
+class MembershipChangeError(RaftError):
+    """Another change of membership, or a transfer of leadership, is under way; nothing was done, later it may
+    work."""
+
+
+class TransferError(RaftError):
+    """The leadership was not handed over: the other node is no voter, or did not take it in time."""
 
 
 class RaftStoppedError(RaftError):

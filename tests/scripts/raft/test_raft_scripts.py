@@ -10,6 +10,11 @@ tests/scripts/raft` writes the output anew, for review as prose. Commands:
     lose 1->2 | lose       those messages, or all, are lost
     cut 1 | 2 3            messages between the sides are lost from now on; `mend` ends it
     propose 1 a b          two proposals at node 1
+    join 4                 a new node that was told of the present nodes; it is no member yet
+    change 1 1 2 4 + 5     node 1 is to change the voters to 1 2 4, and the learners to 5
+    transfer 1 2           node 1 is to hand the leadership to 2
+    read 1                 a linearizable read begins at node 1
+    hint 2                 the connection of node 2 to its leader broke
     hold 1 | sync 1        the disk of node 1 keeps writes pending | makes them durable, and goes on doing so
     snapshot 1             node 1 stores a snapshot of what it applied, and forgets the log behind it
     crash 1 | restart 1    what was pending is lost
@@ -28,11 +33,12 @@ import pytest
 
 from odradek.raft.core.config import RaftConfig
 from odradek.raft.core.log_view import LogView
+from odradek.raft.core.membership import decode_configuration
 from odradek.raft.core.messages import Message, SnapshotChunk
 from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.raft import Raft
 from odradek.raft.core.ready import Ready
-from odradek.raft.core.types import NO_NODE, NORMAL, Entry, HardState, SnapshotMeta
+from odradek.raft.core.types import CONFIGURATION, NO_NODE, NORMAL, Entry, HardState, SnapshotMeta
 
 HERE = Path(__file__).parent
 
@@ -48,8 +54,9 @@ class FixedRandom:
 
 
 class Member:
-    def __init__(self, node_id: int) -> None:
+    def __init__(self, node_id: int, founders: frozenset[int]) -> None:
         self.id = node_id
+        self.founders = founders
         self.hard_state = HardState()
         self.base = SnapshotMeta(0, 0, 0, Configuration(frozenset({0})))
         self.snapshot = b""
@@ -84,6 +91,10 @@ class Member:
             f"{core.role.name.lower():13} term {core.term} vote {vote} leader {leader} last {log.last_index}"
         )
         text += f" durable {log.durable_index} commit {log.commit} machine [{' '.join(self.machine)}]"
+        if core.configuration != Configuration(self.founders):
+            text += f" members {show_configuration(core.configuration)}"
+        if core.transfer_to != NO_NODE:
+            text += f" hands over to {core.transfer_to}"
         return text + (" DAMAGED" if state.damaged else "")
 
 
@@ -121,7 +132,8 @@ class Script:
     # -- verbs
 
     def do_nodes(self, *words: str) -> None:
-        self.members = {int(word): Member(int(word)) for word in words}
+        founders = frozenset(map(int, words))
+        self.members = {node_id: Member(node_id, founders) for node_id in sorted(founders)}
         for word in words:
             self.do_restart(word)
 
@@ -181,6 +193,26 @@ class Script:
         index = self.core(word).propose([text.encode() for text in texts], self.now)
         self.out.append("  refused" if index is None else f"  index {index}")
 
+    def do_join(self, word: str) -> None:
+        self.members[int(word)] = Member(int(word), next(iter(self.members.values())).founders)
+        self.do_restart(word)
+
+    def do_change(self, word: str, *words: str) -> None:
+        voters, _, learners = " ".join(words).partition("+")
+        targets = [[int(text) for text in texts.split()] for texts in (voters, learners)]
+        if not self.core(word).change_membership(targets[0], targets[1], self.now):
+            self.out.append("  refused")
+
+    def do_transfer(self, word: str, to: str) -> None:
+        if not self.core(word).transfer_leadership(int(to), self.now):
+            self.out.append("  refused")
+
+    def do_read(self, word: str) -> None:
+        self.core(word).read(self.now)
+
+    def do_hint(self, word: str) -> None:
+        self.core(word).on_leader_lost(self.now)
+
     def do_hold(self, word: str) -> None:
         self.members[int(word)].held = True
 
@@ -200,7 +232,7 @@ class Script:
         assert term is not None
         member.snapshot = " ".join(member.machine).encode()
         del member.entries[: index - member.base.index]
-        member.base = SnapshotMeta(index, term, len(member.snapshot), core.configuration)
+        member.base = SnapshotMeta(index, term, len(member.snapshot), core.configuration_at(index))
         core.on_snapshot_stored(member.base, index + 1)
         self.out.append(f"  snapshot {index}/{term} of {len(member.snapshot)} bytes")
 
@@ -212,7 +244,7 @@ class Script:
         member = self.members[int(word)]
         log = LogView(member.base.index, member.base.term, list(member.entries))
         snapshot = member.base if member.base.index else None
-        voters, random = self.members, FixedRandom(member.id)
+        voters, random = member.founders, FixedRandom(member.id)
         member.machine = member.snapshot.decode().split()
         member.held = False
         member.core = Raft(member.id, voters, self.config, random, log, member.hard_state, snapshot, self.now)
@@ -227,7 +259,7 @@ class Script:
         shown = [f"({log.base_index}/{log.base_term})"] if log.base_index else []
         for index in range(log.base_index + 1, log.last_index + 1):
             entry = log.entries(index, index, 1)[0]
-            shown.append(f"{index}/{entry.term}={entry.data.decode() if entry.kind == NORMAL else 'noop'}")
+            shown.append(f"{index}/{entry.term}={show_entry(entry)}")
         self.out.append(f"  {' '.join(shown)}")
 
     # -- the shell's work
@@ -242,6 +274,9 @@ class Script:
                 data = member.snapshot[chunk.offset : chunk.offset + chunk.length]
                 place = (chunk.index, chunk.index_term, chunk.configuration, chunk.total, chunk.offset)
                 self.bag.append(SnapshotChunk(member.id, chunk.to, chunk.term, *place, data))
+            for read in ready.reads:
+                outcome = "fails" if read.index is None else f"may be answered after index {read.index}"
+                self.out.append(f"  {member.id}: the read {outcome}")
             member.machine += [entry.data.decode() for entry in ready.committed if entry.kind == NORMAL]
             if member.held and (ready.must_write or member.pending or ready.snapshot is not None):
                 member.pending.append((ready, list(ready.messages_after_durable)))
@@ -260,24 +295,31 @@ class Script:
         for field in fields(message):
             value = getattr(message, field.name)
             if field.name == "entries":
-                texts = [f"{entry.term}={entry.data.decode() or 'noop'}" for entry in value]
+                texts = [f"{entry.term}={show_entry(entry)}" for entry in value]
                 parts.append(f"entries [{' '.join(texts)}]")
             elif field.name == "data":
                 parts.append(f"data {value.decode()!r}")
             elif field.name == "configuration":
-                parts.append(show_configuration(value))
+                parts.append(f"members {show_configuration(value)}")
             elif field.name not in ("sender", "to", "term") and value != field.default:
                 parts.append(f"{field.name} {value}")
         return ", ".join(parts)
 
 
 def show_configuration(configuration: Configuration) -> str:
-    groups = (
-        ("voters", configuration.incoming),
-        ("old", configuration.outgoing),
-        ("learners", configuration.learners),
+    """Voters; while joint the new and the old ones; and learners after a plus sign."""
+    new, old, learners = (
+        "{" + " ".join(map(str, sorted(group))) + "}"
+        for group in (configuration.incoming, configuration.outgoing, configuration.learners)
     )
-    return ", ".join(f"{name} {' '.join(map(str, sorted(group)))}" for name, group in groups if group)
+    text = f"{new}&{old}" if configuration.is_joint else new
+    return f"{text}+{learners}" if configuration.learners else text
+
+
+def show_entry(entry: Entry) -> str:
+    if entry.kind == CONFIGURATION:
+        return show_configuration(decode_configuration(entry.data))
+    return entry.data.decode() if entry.kind == NORMAL else "noop"
 
 
 def play(text: str) -> Iterator[str]:

@@ -13,6 +13,9 @@ class RaftConfig:
 
     election_timeout_ms: int = 500
     heartbeat_interval_ms: int = 100
+    leader_lost_delay_ms_max: int = 50
+    """A follower whose connection to the leader broke campaigns within this time, and again after one to two times
+    it, until an election timeout has passed or a leader is heard."""
     append_bytes_max: int = 1 * MIB
     """Entries of one message; a single larger entry still travels, alone."""
     inflight_appends_max: int = 64
@@ -21,6 +24,8 @@ class RaftConfig:
     uncommitted_bytes_max: int = 64 * MIB
     apply_bytes_max: int = 8 * MIB
     """Entries handed out for application in one `Ready`."""
+    reads_waiting_max: int = 100_000
+    """Reads of all nodes that wait for the leader's word; those of one node and turn are one."""
     snapshot_chunk_bytes: int = 512 * KIB
     snapshot_bytes_max: int = 1024 * MIB
 
@@ -31,6 +36,8 @@ class RaftConfig:
                 f"election_timeout_ms ({self.election_timeout_ms})"
             )
         for name in (
+            "leader_lost_delay_ms_max",
+            "reads_waiting_max",
             "append_bytes_max",
             "inflight_appends_max",
             "inflight_bytes_max",

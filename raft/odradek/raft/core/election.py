@@ -14,10 +14,20 @@ from .types import NO_NODE, HardState, Random
 class Election:
     """Deadline, contact with the leader, and the ballots of the campaign under way."""
 
-    __slots__ = ("_contact_ms", "_random", "_timeout_ms", "_votes", "deadline_ms")
+    __slots__ = (
+        "_contact_ms",
+        "_hurry_until_ms",
+        "_lost_delay_ms_max",
+        "_random",
+        "_timeout_ms",
+        "_votes",
+        "deadline_ms",
+    )
 
     def __init__(self, config: RaftConfig, random: Random, now_ms: int) -> None:
         self._timeout_ms = config.election_timeout_ms
+        self._lost_delay_ms_max = config.leader_lost_delay_ms_max
+        self._hurry_until_ms: int | None = None
         self._random = random
         self._contact_ms: int | None = None
         self._votes: dict[int, bool] = {}
@@ -34,7 +44,14 @@ class Election:
 
     def on_leader_contact(self, now_ms: int) -> None:
         self._contact_ms = now_ms
+        self._hurry_until_ms = None
         self.reset_deadline(now_ms)
+
+    def on_leader_lost(self, now_ms: int) -> None:
+        """A hint that the leader is gone. Its promise is void here; the others keep theirs until they know."""
+        self._contact_ms = None
+        self._hurry_until_ms = now_ms + self._timeout_ms
+        self.deadline_ms = min(self.deadline_ms, now_ms + self._random.randrange(0, self._lost_delay_ms_max))
 
     def forget_leader(self) -> None:
         self._contact_ms = None
@@ -46,6 +63,10 @@ class Election:
     def begin(self, now_ms: int) -> None:
         self._votes.clear()
         self.reset_deadline(now_ms)
+        if self._hurry_until_ms is not None and now_ms < self._hurry_until_ms:
+            # Why again so soon: the others may hear of the loss a little later, or have asked at the same time.
+            delay_ms = self._lost_delay_ms_max
+            self.deadline_ms = min(self.deadline_ms, now_ms + self._random.randrange(delay_ms, 2 * delay_ms))
 
     def record(self, voter: int, granted: bool) -> None:
         """The first answer of a voter counts, a repeated one does not."""

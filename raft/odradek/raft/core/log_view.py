@@ -65,12 +65,17 @@ class LogView:
                 return chosen[:count]
         return chosen
 
+    def all_entries(self) -> Sequence[Entry]:
+        """Everything after the base."""
+        return self._entries
+
     def append(self, entries: Sequence[Entry]) -> None:
         """A leader's own entries, at the end."""
         self._entries.extend(entries)
 
-    def merge(self, prev_index: int, entries: Sequence[Entry]) -> None:
-        """A leader's entries after a matching (prev_index, prev_term). Truncates only at a real conflict.
+    def merge(self, prev_index: int, entries: Sequence[Entry]) -> int | None:
+        """A leader's entries after a matching (prev_index, prev_term). Truncates only at a real conflict. The first
+        index that holds something new, or None.
 
         Why: a delayed or repeated request may describe a shorter log; what it does not contradict stays.
         """
@@ -80,7 +85,8 @@ class LogView:
             if self.term_at(index) != entry.term:
                 self._truncate(index)
                 self._entries.extend(entries[position:])
-                return
+                return index
+        return None
 
     def _truncate(self, index: int) -> None:
         """Drop `index` and what follows."""

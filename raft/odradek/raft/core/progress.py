@@ -26,6 +26,9 @@ class Progress:
     __slots__ = (
         "_inflight",
         "_inflight_bytes",
+        "_seen_last_index",
+        "_seen_ms",
+        "caught_up_ms",
         "contact_ms",
         "match_index",
         "next_index",
@@ -34,6 +37,7 @@ class Progress:
         "snapshot",
         "snapshot_offset",
         "state",
+        "was_heard",
     )
 
     def __init__(self, next_index: int, now_ms: int) -> None:
@@ -42,7 +46,14 @@ class Progress:
         self.next_index = next_index
         self.probe_sent = False
         self.sent_commit = 0
+        # The last answer; before the first one, when this began.
         self.contact_ms = now_ms
+        self.was_heard = False
+        # The last time at which it is known to have held the leader's whole log; None: not in this term.
+        self.caught_up_ms: int | None = None
+        # The end of the leader's log at an earlier contact: reaching it later proves that much about then.
+        self._seen_last_index = 0
+        self._seen_ms = now_ms
         self.snapshot: SnapshotMeta | None = None
         self.snapshot_offset = 0
         self._inflight: deque[tuple[int, int]] = deque()
@@ -51,6 +62,18 @@ class Progress:
     @property
     def inflight(self) -> int:
         return len(self._inflight)
+
+    def on_contact(self, now_ms: int, last_index: int) -> None:
+        """It answered, after its answer was taken into account; the leader's log ends at `last_index`."""
+        self.contact_ms = now_ms
+        self.was_heard = True
+        if self.match_index >= last_index:
+            self.caught_up_ms = now_ms
+        elif self._seen_last_index:
+            if self.match_index < self._seen_last_index:
+                return
+            self.caught_up_ms = self._seen_ms
+        self._seen_last_index, self._seen_ms = last_index, now_ms
 
     def is_paused(self, appends_max: int, bytes_max: int) -> bool:
         """Nothing may leave before the follower answers."""

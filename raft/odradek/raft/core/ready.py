@@ -7,6 +7,7 @@ Decides nothing. The contract, in order:
 3. When this write **and all earlier ones** survive a crash: send `messages_after_durable`, and call
    `Raft.on_durable(number)`. A `Ready` without a write waits for the earlier writes all the same.
 4. Apply `committed` in order. This may happen at once, also while the write is under way.
+5. Complete each of `reads` once its index is applied, or fail it.
 A failed write is never retried: nothing more is sent for the group.
 """
 
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from .messages import Message
 from .quorum import Configuration
+from .read_index import ReadResult
 from .types import Entry, HardState
 
 
@@ -61,6 +63,7 @@ class Ready(NamedTuple):
     chunks: Sequence[ChunkToSend]
     committed_first: int
     committed: Sequence[Entry]
+    reads: Sequence[ReadResult]
 
     @property
     def must_write(self) -> bool:

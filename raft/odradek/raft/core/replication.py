@@ -1,29 +1,31 @@
-"""Log replication: the leader's side (who gets what, what is committed) and the follower's answer to an
-append.
- Decides which appends, heartbeats and snapshot chunks leave, and how far a quorum durably holds the log. Does
+"""Log replication, the leader's side: who gets what, and what is committed.
+
+Decides which appends, heartbeats and snapshot chunks leave, and how far a quorum durably holds the log. Does
 not change roles or terms. Invariants: the leader counts itself only up to its own durable index; only an
 entry of the leader's own term is committed by counting (thesis figure 3.7, "Figure 8" of the paper), older
-ones with it. Source: Raft thesis 3.5, 3.6.2, 6.2 (check quorum), 10.2.1.
+ones with it; learners, and nodes that were removed, never count. Source: Raft thesis 3.5, 3.6.2, 6.2 (check
+quorum), 10.2.1.
 """
 
 from collections.abc import Iterator
 
 from .config import RaftConfig
 from .log_view import LogView
-from .messages import AppendAccepted, AppendRejected, AppendRequest, Heartbeat
+from .membership import Membership
+from .messages import AppendRejected, AppendRequest, Heartbeat
 from .progress import Progress, ProgressState
-from .quorum import Configuration
 from .ready import ChunkToSend
 from .types import SnapshotMeta
 
 
 class Replication:
-    """A leader's office: one `Progress` per follower, the heartbeat and the check-quorum deadline."""
+    """One `Progress` per follower, the heartbeat and the check-quorum deadline."""
 
     __slots__ = (
         "_config",
-        "_configuration",
+        "_departing",
         "_log",
+        "_membership",
         "_node_id",
         "_term",
         "heartbeat_deadline_ms",
@@ -36,23 +38,25 @@ class Replication:
         self,
         node_id: int,
         term: int,
-        configuration: Configuration,
+        membership: Membership,
         config: RaftConfig,
         log: LogView,
         now_ms: int,
     ) -> None:
         self._node_id = node_id
         self._term = term
-        self._configuration = configuration
+        self._membership = membership
         self._config = config
         self._log = log
         # The entry that opens the term comes next.
         self.term_start_index = log.last_index + 1
         self.progress = {
-            voter: Progress(self.term_start_index, now_ms)
-            for voter in sorted(configuration.voters)
-            if voter != node_id
+            member: Progress(self.term_start_index, now_ms)
+            for member in sorted(membership.configuration.members)
+            if member != node_id
         }
+        # Removed members that do not know it yet, and how many more heartbeats they get once it is committed.
+        self._departing: dict[int, int] = {}
         self.heartbeat_deadline_ms = _next_beat(now_ms, config)
         self.quorum_deadline_ms = now_ms + config.election_timeout_ms
 
@@ -61,13 +65,37 @@ class Replication:
         """A leader without followers has nothing to wait for."""
         return min(self.heartbeat_deadline_ms, self.quorum_deadline_ms) if self.progress else None
 
+    def on_configuration(self, now_ms: int) -> None:
+        """Another configuration is in force: begin with new members, and see removed ones off."""
+        members = self._membership.configuration.members
+        for member in sorted(members):
+            self._departing.pop(member, None)
+            if member != self._node_id and member not in self.progress:
+                self.progress[member] = Progress(self._log.last_index, now_ms)
+        beats = self._config.election_timeout_ms // self._config.heartbeat_interval_ms
+        for member in self.progress:
+            if member not in members:
+                self._departing.setdefault(member, beats)
+
+    def _see_off(self) -> None:
+        """Forget removed members that know it, or have had their time to hear it."""
+        index = self._membership.index
+        if self._log.commit < index:
+            return
+        for member, beats in list(self._departing.items()):
+            progress = self.progress[member]
+            if beats <= 0 or (progress.match_index >= index and progress.sent_commit >= index):
+                del self.progress[member], self._departing[member]
+            else:
+                self._departing[member] = beats - 1
+
     def committable_index(self) -> int:
         """How far the log may be committed; at most the present commit index when nothing new is."""
         progress, own = self.progress, self._log.durable_index
         if not progress:
             index = own
         else:
-            index = self._configuration.quorum_value(
+            index = self._membership.configuration.quorum_value(
                 lambda voter: progress[voter].match_index if voter in progress else own
             )
         if index > self._log.commit and self._log.term_at(index) == self._term:
@@ -78,17 +106,29 @@ class Replication:
         """A quorum answered within the election timeout. Moves the deadline to when that would stop being
         true."""
         progress = self.progress
-        contact_ms = self._configuration.quorum_value(
+        contact_ms = self._membership.configuration.quorum_value(
             lambda voter: progress[voter].contact_ms if voter in progress else now_ms
         )
         self.quorum_deadline_ms = contact_ms + self._config.election_timeout_ms
         return now_ms < self.quorum_deadline_ms
 
-    def heartbeats(self, now_ms: int) -> Iterator[Heartbeat]:
+    def heartbeats(self, now_ms: int, read_round: int) -> Iterator[Heartbeat]:
+        """The regular heartbeat, to everyone."""
         self.heartbeat_deadline_ms = _next_beat(now_ms, self._config)
-        for voter, progress in self.progress.items():
-            commit = min(progress.match_index, self._log.commit)
-            yield Heartbeat(self._node_id, voter, self._term, commit)
+        if self._departing:
+            self._see_off()
+        for member in self.progress:
+            yield self._heartbeat(member, read_round)
+
+    def questions(self, read_round: int) -> Iterator[Heartbeat]:
+        """Heartbeats out of turn, to those whose word counts: is this node still the leader?"""
+        for voter in sorted(self._membership.configuration.voters):
+            if voter in self.progress:
+                yield self._heartbeat(voter, read_round)
+
+    def _heartbeat(self, member: int, read_round: int) -> Heartbeat:
+        commit = min(self.progress[member].match_index, self._log.commit)
+        return Heartbeat(self._node_id, member, self._term, commit, read_round)
 
     def appends(self, snapshot: SnapshotMeta | None) -> Iterator[AppendRequest | ChunkToSend]:
         """Everything that may leave now, for all followers. `snapshot` is the newest stored one."""
@@ -167,22 +207,3 @@ def _next_beat(now_ms: int, config: RaftConfig) -> int:
     """The next multiple of the interval: all groups that one node leads beat together, in one message per peer."""
     interval_ms = config.heartbeat_interval_ms
     return now_ms - now_ms % interval_ms + interval_ms
-
-
-def answer_append(log: LogView, message: AppendRequest, log_lost: bool) -> AppendAccepted | AppendRejected:
-    """Merge a leader's append into the log, or say where to look for common ground.
-
-    The accepted index is what the request proves, never the length of the own log: entries beyond it may be
-    an older leader's.
-    """
-    sender, to, term = message.to, message.sender, message.term
-    if message.prev_index < log.commit:
-        # Out of date: the committed prefix equals the leader's by definition.
-        return AppendAccepted(sender, to, term, log.commit)
-    if log.term_at(message.prev_index) != message.prev_term:
-        hint_index, hint_term = log.last_possible_match(message.prev_index, message.prev_term)
-        return AppendRejected(sender, to, term, message.prev_index, hint_index, hint_term, log_lost)
-    log.merge(message.prev_index, message.entries)
-    last_index = message.prev_index + len(message.entries)
-    log.commit_to(min(message.commit, last_index))
-    return AppendAccepted(sender, to, term, last_index)

@@ -16,6 +16,7 @@ from odradek.raft.core.messages import (
     Message,
     PreVoteRequest,
     PreVoteResponse,
+    ReadIndexRequest,
     SnapshotChunk,
     SnapshotProgress,
     VoteRequest,
@@ -24,7 +25,7 @@ from odradek.raft.core.messages import (
 from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.raft import Raft
 from odradek.raft.core.ready import Ready
-from odradek.raft.core.types import NO_NODE, NOOP, NORMAL, Entry, HardState, Role, SnapshotMeta
+from odradek.raft.core.types import CONFIGURATION, NO_NODE, NORMAL, Entry, HardState, Role, SnapshotMeta
 
 CONFIG = RaftConfig(election_timeout_ms=1000, heartbeat_interval_ms=100)
 THREE = Configuration(frozenset({1, 2, 3}))
@@ -317,7 +318,7 @@ def test_one_voter_leads_without_waiting_and_has_no_deadline() -> None:
     assert role(raft) == Role.CANDIDATE
     raft.on_durable(first.number, 0)
     second = raft.ready()
-    assert second is not None and list(second.entries) == [Entry(1, NOOP, b"")]
+    assert second is not None and [(entry.term, entry.kind) for entry in second.entries] == [(1, CONFIGURATION)]
     assert raft.log.commit == 0
     raft.on_durable(second.number, 0)
     assert raft.log.commit == 1 and raft.next_deadline is None
@@ -413,11 +414,29 @@ def test_a_disk_that_was_emptied_shows_at_the_first_heartbeat() -> None:
     assert after(take(raft, 5000)) == [VoteResponse(1, 3, 4, False)]
 
 
-def test_messages_for_others_and_from_strangers_are_ignored() -> None:
+def test_messages_for_others_are_ignored() -> None:
     raft = node(term=1)
     raft.step(Heartbeat(2, 3, 9, 0), 0)
-    raft.step(Heartbeat(7, 1, 9, 0), 0)
+    raft.step(Heartbeat(1, 1, 9, 0), 0)
     assert raft.term == 1 and take(raft) == []
+
+
+def test_a_leader_that_is_not_known_here_yet_is_followed_and_no_stranger_ends_an_office() -> None:
+    """The sender of a request may know a newer configuration; an answer of a removed node means nothing."""
+    raft = node(term=1)
+    raft.step(Heartbeat(7, 1, 9, 0), 0)
+    assert (raft.term, raft.leader_id) == (9, 7)
+    raft = leader()
+    for stranger in (
+        HeartbeatResponse(7, 1, 9),
+        AppendAccepted(7, 1, 9, 1),
+        ReadIndexRequest(7, 1, 9, 1),
+        VoteResponse(7, 1, 9, False),
+        PreVoteRequest(7, 1, 9, 9, 9),
+        VoteRequest(7, 1, 9, 9, 9),
+    ):
+        raft.step(stranger, 5000)
+    assert (role(raft), raft.term) == (Role.LEADER, 2)
 
 
 def test_two_leaders_in_one_term_stop_the_node() -> None:

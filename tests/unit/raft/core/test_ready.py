@@ -3,7 +3,7 @@
 from odradek.raft.core.ready import Ready
 from odradek.raft.core.types import NORMAL, Entry, HardState
 
-NOTHING = Ready(1, None, None, 7, 1, 0, (), (), (), (), 1, ())
+NOTHING = Ready(1, None, None, 7, 1, 0, (), (), (), (), 1, (), ())
 
 
 def test_only_entries_and_hard_state_are_written() -> None:

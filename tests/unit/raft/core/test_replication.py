@@ -4,11 +4,12 @@ import pytest
 
 from odradek.raft.core.config import RaftConfig
 from odradek.raft.core.log_view import LogView
-from odradek.raft.core.messages import AppendAccepted, AppendRejected, AppendRequest
+from odradek.raft.core.membership import Membership
+from odradek.raft.core.messages import AppendRejected, AppendRequest
 from odradek.raft.core.progress import ProgressState
 from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.ready import ChunkToSend
-from odradek.raft.core.replication import Replication, answer_append
+from odradek.raft.core.replication import Replication
 from odradek.raft.core.types import NORMAL, Entry, SnapshotMeta
 
 CONFIG = RaftConfig(
@@ -21,7 +22,9 @@ def entries(*terms: int) -> list[Entry]:
 
 
 def office(log: LogView, term: int = 3, voters: int = 3) -> Replication:
-    return Replication(1, term, Configuration(frozenset(range(1, voters + 1))), CONFIG, log, 0)
+    return Replication(
+        1, term, Membership(Configuration(frozenset(range(1, voters + 1))), True), CONFIG, log, 0
+    )
 
 
 def sent(replication: Replication, to: int = 2) -> list[tuple[int, int]]:
@@ -69,7 +72,7 @@ def test_a_heartbeat_promises_no_more_than_the_follower_holds() -> None:
     log.commit_to(3)
     replication = office(log)
     replication.progress[2].on_accepted(2)
-    assert [(beat.to, beat.commit) for beat in replication.heartbeats(140)] == [(2, 2), (3, 0)]
+    assert [(beat.to, beat.commit) for beat in replication.heartbeats(140, 0)] == [(2, 2), (3, 0)]
     # On the grid that all groups of a node share.
     assert replication.next_deadline == 200
 
@@ -120,22 +123,3 @@ def test_who_needs_compacted_entries_gets_the_snapshot() -> None:
     assert [(chunk.to, chunk.index, chunk.index_term, chunk.offset) for chunk in chunks] == [(2, 5, 2, 0)]
     assert replication.progress[2].state == ProgressState.SNAPSHOT
     assert [item for item in replication.appends(meta) if isinstance(item, ChunkToSend)] == []
-
-
-def request(prev_index: int, prev_term: int, commit: int, *terms: int) -> AppendRequest:
-    return AppendRequest(1, 2, 3, prev_index, prev_term, commit, tuple(entries(*terms)))
-
-
-def test_the_commit_index_follows_only_what_the_request_proved() -> None:
-    log = LogView(0, 0, entries(1, 1, 1))
-    assert answer_append(log, request(1, 1, 3), log_lost=False) == AppendAccepted(2, 1, 3, 1)
-    assert log.commit == 1
-    assert answer_append(log, request(1, 1, 3, 3), log_lost=False) == AppendAccepted(2, 1, 3, 2)
-    assert (log.commit, log.last_index) == (2, 2)
-
-
-def test_a_rejection_changes_nothing() -> None:
-    log = LogView(0, 0, entries(1, 1))
-    answer = answer_append(log, request(2, 3, 2, 3), log_lost=True)
-    assert answer == AppendRejected(2, 1, 3, 2, 2, 1, True)
-    assert (log.commit, log.last_index) == (0, 2)
