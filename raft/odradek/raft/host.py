@@ -14,6 +14,7 @@ from functools import partial
 from heapq import heappop, heappush
 
 from odradek.storage.disk import Disk, DiskError, DiskFullError, Lock
+from odradek.storage.durations import Durations
 
 from .core.config import MIB, RaftConfig
 from .core.log_view import LogView
@@ -90,6 +91,8 @@ class RaftHost:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
         self._services: GroupServices | None = None
+        self.sync_durations: dict[str, Durations] = {}
+        """How long syncs took, by what was synced; empty where syncs are not threads' work."""
         self._syncers: list[Syncer] = []
         self._lock: Lock | None = None
 
@@ -132,7 +135,9 @@ class RaftHost:
     def _syncer(self, name: str) -> Syncer:
         syncer: Syncer
         if self.settings.threaded:
-            syncer = ThreadSyncer(name, partial(self._post, self._loop.call_soon_threadsafe), self._fail)
+            threaded = ThreadSyncer(name, partial(self._post, self._loop.call_soon_threadsafe), self._fail)
+            self.sync_durations[name] = threaded.durations
+            syncer = threaded
         else:
             syncer = InlineSyncer(partial(self._post, self._loop.call_soon), self._fail)
         self._syncers.append(syncer)

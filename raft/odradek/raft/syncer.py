@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
+from time import perf_counter_ns
 from typing import Protocol
 
 from odradek.storage.disk import DiskError
+from odradek.storage.durations import SUM, Durations, new_durations
 
 Post = Callable[[Callable[[], None]], None]
 """Runs a callback on the loop's thread, later (`loop.call_soon_threadsafe`, or `loop.call_soon` in
@@ -34,6 +36,8 @@ class ThreadSyncer:
 
     def __init__(self, name: str, post: Post, on_failure: Callable[[DiskError], None]) -> None:
         self._name = name
+        self.durations: Durations = new_durations()
+        """How long the rounds took."""
         self._post = post
         self._on_failure = on_failure
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
@@ -66,12 +70,16 @@ class ThreadSyncer:
             closing = request is None
             if not drained:
                 continue
+            started_ns = perf_counter_ns()
             try:
                 for sync in dict.fromkeys(sync for sync, _ in drained):
                     sync()
             except DiskError as error:
                 self._post(partial(self._on_failure, error))
                 return
+            elapsed_ns = perf_counter_ns() - started_ns
+            self.durations[elapsed_ns.bit_length()] += 1
+            self.durations[SUM] += elapsed_ns
             self._post(partial(_complete, drained))
 
 

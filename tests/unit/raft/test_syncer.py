@@ -8,6 +8,7 @@ import pytest
 
 from odradek.raft.syncer import InlineSyncer, ThreadSyncer
 from odradek.storage.disk import DiskError, DiskSyncError
+from odradek.storage.durations import SUM
 
 
 class Desk:
@@ -50,6 +51,7 @@ def test_what_waits_together_is_synced_once_and_posted_once() -> None:
     syncer.close()
     assert desk.events == ["sync a", "sync b"]
     assert len(desk.posted) == 2
+    assert sum(syncer.durations[:SUM]) == 2 and syncer.durations[SUM] > 0
     desk.run()
     assert desk.events[2:] == ["done first", *(f"done {number}" for number in range(5))]
 

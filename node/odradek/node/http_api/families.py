@@ -155,22 +155,38 @@ class NodeFamilies:
         yield from (online, files, times)
 
     def _raft(self) -> Iterator[Metric]:
-        names = ("group",)
-        leads = GaugeMetricFamily("odradek_raft_is_leader", "1 if this node leads a group", labels=names)
+        names, prefix = ("group",), "odradek_raft_"
+        leads = GaugeMetricFamily(prefix + "is_leader", "1 if this node leads a group", labels=names)
         leader = GaugeMetricFamily(
-            "odradek_raft_leader", "Node id of the leader of a group, -1 for none known", labels=names
+            prefix + "leader", "Node id of the leader of a group, -1 for none known", labels=names
         )
-        term = GaugeMetricFamily("odradek_raft_term", "Term of a group", labels=names)
-        applied = GaugeMetricFamily(
-            "odradek_raft_applied_index", "Last entry applied on this node", labels=names
+        term = GaugeMetricFamily(prefix + "term", "Term of a group", labels=names)
+        last = GaugeMetricFamily(prefix + "last_index", "Last entry of this node's log", labels=names)
+        commit = GaugeMetricFamily(prefix + "commit_index", "Last entry known to be committed", labels=names)
+        applied = GaugeMetricFamily(prefix + "applied_index", "Last entry applied on this node", labels=names)
+        match = GaugeMetricFamily(
+            prefix + "match_index",
+            "How far a member's log is durable and equal to the leader's, told by the leader",
+            labels=("group", "node"),
         )
         for group in self._sources.raft_groups():
+            status = group.status()
             labels = (str(group.group_id),)
             leads.add_metric(labels, int(group.is_leader))
-            leader.add_metric(labels, -1 if group.leader_id is None else group.leader_id)
-            term.add_metric(labels, group.term)
-            applied.add_metric(labels, group.applied_index)
-        yield from (leads, leader, term, applied)
+            leader.add_metric(labels, -1 if status.leader_id is None else status.leader_id)
+            term.add_metric(labels, status.term)
+            last.add_metric(labels, status.last_index)
+            commit.add_metric(labels, status.commit_index)
+            applied.add_metric(labels, status.applied_index)
+            for member in status.members:
+                match.add_metric((*labels, str(member.node_id)), member.match_index)
+        yield from (leads, leader, term, last, commit, applied, match)
+        times = HistogramMetricFamily(
+            prefix + "fsync_seconds", "Time of one group commit of consensus", labels=("file",)
+        )
+        for name, durations in self._sources.raft.sync_durations.items():
+            times.add_metric((name,), *buckets(durations, _S))
+        yield times
 
     def _runtime(self) -> Iterator[Metric]:
         lag = HistogramMetricFamily(

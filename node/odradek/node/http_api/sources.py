@@ -145,17 +145,43 @@ class Shard(Protocol):
     def groups(self) -> GroupShard: ...
 
 
+class RaftMember(Protocol):
+    @property
+    def node_id(self) -> int: ...
+    @property
+    def match_index(self) -> int: ...
+
+
+class RaftStatus(Protocol):
+    @property
+    def term(self) -> int: ...
+    @property
+    def leader_id(self) -> int | None: ...
+    @property
+    def commit_index(self) -> int: ...
+    @property
+    def applied_index(self) -> int: ...
+    @property
+    def last_index(self) -> int: ...
+    @property
+    def members(self) -> Sequence[RaftMember]:
+        """Voters and learners, on the leader; empty elsewhere."""
+
+
 class RaftGroup(Protocol):
     @property
     def group_id(self) -> int: ...
     @property
     def is_leader(self) -> bool: ...
+    def status(self) -> RaftStatus: ...
+
+
+class Raft(Protocol):
+    """All groups of this node."""
+
     @property
-    def leader_id(self) -> int | None: ...
-    @property
-    def term(self) -> int: ...
-    @property
-    def applied_index(self) -> int: ...
+    def sync_durations(self) -> Mapping[str, Durations]:
+        """How long syncs took, by what was synced."""
 
 
 class Listener(Protocol):
@@ -197,6 +223,7 @@ class Sources:
     traffic: Traffic
     log_dirs: LogDirs
     shards: Callable[[], Sequence[Shard]]
+    raft: Raft
     raft_groups: Callable[[], Iterable[RaftGroup]]
     listeners: Callable[[], Iterable[Listener]]
     request_durations: Mapping[int, Durations]

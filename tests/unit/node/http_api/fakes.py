@@ -115,12 +115,34 @@ class FakeShard:
 
 
 @dataclass
+class FakeMember:
+    node_id: int
+    match_index: int
+
+
+@dataclass
+class FakeStatus:
+    term: int = 0
+    leader_id: int | None = None
+    commit_index: int = 0
+    applied_index: int = 0
+    last_index: int = 0
+    members: list[FakeMember] = field(default_factory=list)
+
+
+@dataclass
 class FakeRaftGroup:
     group_id: int
     is_leader: bool = False
-    leader_id: int | None = None
-    term: int = 0
-    applied_index: int = 0
+    now: FakeStatus = field(default_factory=FakeStatus)
+
+    def status(self) -> FakeStatus:
+        return self.now
+
+
+@dataclass
+class FakeRaft:
+    sync_durations: dict[str, Durations] = field(default_factory=lambda: {"raft-wal": new_durations()})
 
 
 @dataclass
@@ -157,7 +179,12 @@ class FakeNode:
         self.traffic = Traffic()
         self.log_dirs = FakeLogDirs([FakeLogDir("/data")])
         self.shards = [FakeShard(), FakeShard()]
-        self.raft_groups = [FakeRaftGroup(0, True, NODE, 3, 17), FakeRaftGroup(1)]
+        self.raft = FakeRaft()
+        members = [FakeMember(1, 19), FakeMember(2, 18), FakeMember(3, 0)]
+        self.raft_groups = [
+            FakeRaftGroup(0, True, FakeStatus(3, NODE, 18, 17, 19, members)),
+            FakeRaftGroup(1),
+        ]
         self.listeners = [FakeListener("PLAINTEXT")]
         self.request_durations = {int(key): new_durations() for key in (ApiKey.PRODUCE, ApiKey.FETCH)}
         self.loop = loop or asyncio.new_event_loop()
@@ -171,6 +198,7 @@ class FakeNode:
             self.traffic,
             self.log_dirs,
             lambda: self.shards,
+            self.raft,
             lambda: self.raft_groups,
             lambda: self.listeners,
             self.request_durations,

@@ -85,12 +85,17 @@ def test_listeners_and_log_directories() -> None:
 
 def test_consensus() -> None:
     with fake_node() as node:
+        count(node.raft.sync_durations["raft-wal"], 1_000_000)
         found = told(node)
     assert value(found, "odradek_raft_is_leader", group="0") == 1
     assert value(found, "odradek_raft_leader", group="0") == 1
     assert value(found, "odradek_raft_leader", group="1") == -1
     assert value(found, "odradek_raft_term", group="0") == 3
     assert value(found, "odradek_raft_applied_index", group="0") == 17
+    assert value(found, "odradek_raft_commit_index", group="0") == 18
+    assert value(found, "odradek_raft_last_index", group="0") == 19
+    assert value(found, "odradek_raft_match_index", group="0", node="2") == 18
+    assert value(found, "odradek_raft_fsync_seconds_count", file="raft-wal") == 1
 
 
 def test_the_node_itself() -> None:
