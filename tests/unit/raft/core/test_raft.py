@@ -318,7 +318,9 @@ def test_one_voter_leads_without_waiting_and_has_no_deadline() -> None:
     assert role(raft) == Role.CANDIDATE
     raft.on_durable(first.number, 0)
     second = raft.ready()
-    assert second is not None and [(entry.term, entry.kind) for entry in second.entries] == [(1, CONFIGURATION)]
+    assert second is not None and [(entry.term, entry.kind) for entry in second.entries] == [
+        (1, CONFIGURATION)
+    ]
     assert raft.log.commit == 0
     raft.on_durable(second.number, 0)
     assert raft.log.commit == 1 and raft.next_deadline is None
