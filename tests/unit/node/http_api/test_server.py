@@ -12,8 +12,18 @@ from dataclasses import dataclass
 import pytest
 from tests.unit.node.http_api.fakes import FakeHealth, FakeNode, series, value
 
+from odradek.node.controller.controller import Controller
+from odradek.node.coordinator.runtime import CoordinatorRuntime
 from odradek.node.http_api import server as module
 from odradek.node.http_api.server import HttpServer, open_http_server
+from odradek.node.http_api.sources import Sources
+from odradek.node.kafka_api.registry import Registry
+from odradek.node.net.listener import Listener
+from odradek.node.partition.replicas import Replicas
+from odradek.node.runtime.metrics import GcPauses, LoopLag, Traffic
+from odradek.raft.group import RaftGroup
+from odradek.raft.host import RaftHost
+from odradek.storage.log_dirs import LogDirs
 
 
 @asynccontextmanager
@@ -122,3 +132,34 @@ async def test_the_settings_decide_whether_there_is_a_door() -> None:
     assert server.address == f"127.0.0.1:{server.port}"
     assert (await get(server, "/healthz/live"))[0] == 200
     server.stop()
+
+
+def the_parts_of_a_node_fit(
+    controller: Controller,
+    replicas: Replicas,
+    log_dirs: LogDirs,
+    coordinators: CoordinatorRuntime,
+    raft: RaftHost,
+    group: RaftGroup,
+    listener: Listener,
+    registry: Registry,
+) -> Sources:
+    """Never called: the type checker proves that the ports fit what a node is made of."""
+    loop = asyncio.get_running_loop()
+    return Sources(
+        1,
+        "1.2.3",
+        lambda: controller.image,
+        lambda: controller.is_active,
+        lambda _: 1,
+        replicas,
+        Traffic(),
+        log_dirs,
+        coordinators.state_machines,
+        raft,
+        lambda: [group],
+        lambda: [listener],
+        registry.durations,
+        LoopLag(loop),
+        GcPauses(),
+    )
