@@ -39,9 +39,7 @@ class ClusterHandlers:
                 )
             else:
                 error, message = ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, "endpoints are brokers or controllers"
-            return DescribeClusterResponse(
-                error_code=error, error_message=message, endpoint_type=request.endpoint_type
-            )
+            return DescribeClusterResponse(error_code=error, error_message=message)
         brokers = self._service.brokers(context, include_fenced=request.include_fenced_brokers)
         asks_operations = request.include_cluster_authorized_operations
         return DescribeClusterResponse(

@@ -4,12 +4,14 @@ Keys: 3, 75. Versions: 0-13, 0. Behaviour: topics by name, by id (from 12) or al
 it; pages of partitions by topic name. Version notes: an empty list asks for all topics in 0 and for none
 from 1 on, where null asks for all; 4 brings allow_auto_topic_creation (true before); 10 and 11 carry topic
 ids in requests that must not be used; 11 drops the operations on the cluster; 12 answers an unknown id with
-a null name. Not implemented: nothing.
+a null name. A leader that does not serve the client's listener is LISTENER_NOT_FOUND from 6 on, before that and
+where there is none LEADER_NOT_AVAILABLE; 0 has no offline replicas and leaves those out that are not alive, with
+REPLICA_NOT_AVAILABLE. Not implemented: nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from odradek.node.app.cluster import CLUSTER_OPERATIONS, TOPIC_OPERATIONS, ClusterService
@@ -28,6 +30,9 @@ from odradek.proto.kafka.messages.metadata import (
 
 _NOT_ASKED: Final = -(2**31)
 _FIRST_VERSION_BY_ID: Final = 12
+_FIRST_VERSION_WITH_OFFLINE: Final = 1
+_FIRST_VERSION_WITH_LISTENERS: Final = 6
+_NO_DIRECTORY: Final = bytes(16)
 
 _Topic = MetadataResponse.MetadataResponseTopic
 _Partition = MetadataResponse.MetadataResponsePartition
@@ -38,7 +43,7 @@ class MetadataHandlers:
         self._service = service
         self._cluster = cluster
         # Answers by topic id: a topic image never changes, and which brokers are up only through `brokers`.
-        self._remembered: dict[bytes, tuple[TopicImage, list[_Partition]]] = {}
+        self._remembered: dict[tuple[str, bool], dict[bytes, tuple[TopicImage, list[_Partition]]]] = {}
         self._brokers: Mapping[int, BrokerImage] | None = None
 
     def routes(self) -> list[Route]:
@@ -75,7 +80,7 @@ class MetadataHandlers:
             ],
             cluster_id=self._cluster.cluster_id,
             controller_id=self._cluster.controller_id,
-            topics=[self._topic(topic, operations, version) for topic in found],
+            topics=[self._topic(topic, operations, context.listener, version) for topic in found],
             cluster_authorized_operations=(
                 CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else _NOT_ASKED
             ),
@@ -94,9 +99,9 @@ class MetadataHandlers:
             return DescribeTopicPartitionsResponse(
                 topics=[failed(error_code=page, name=name) for name in dict.fromkeys(names)]
             )
-        brokers = self._service.image.brokers
+        view = _View(self._service.image.brokers, context.listener, tells_listeners=True)
         response = DescribeTopicPartitionsResponse(
-            topics=[_described_topic(topic, indexes, brokers) for topic, indexes in page.topics]
+            topics=[_described_topic(topic, indexes, view) for topic, indexes in page.topics]
         )
         if page.next is not None:
             response.next_cursor = DescribeTopicPartitionsResponse.Cursor(
@@ -104,7 +109,7 @@ class MetadataHandlers:
             )
         return response
 
-    def _topic(self, found: FoundTopic, operations: int, version: int) -> _Topic:
+    def _topic(self, found: FoundTopic, operations: int, listener: str, version: int) -> _Topic:
         if found.topic is None:
             unknown_id = found.error in (ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.INVALID_REQUEST)
             return _Topic(
@@ -118,33 +123,94 @@ class MetadataHandlers:
             name=found.name,
             topic_id=found.topic_id,
             is_internal=found.name in INTERNAL_TOPICS,
-            partitions=self._partitions(found.topic),
+            partitions=self._partitions(found.topic, listener, version),
             topic_authorized_operations=operations,
         )
 
-    def _partitions(self, topic: TopicImage) -> list[_Partition]:
+    def _partitions(self, topic: TopicImage, listener: str, version: int) -> list[_Partition]:
         image = self._service.image
-        if image.brokers is not self._brokers or len(self._remembered) > 2 * len(image.topics_by_id):
+        tells_listeners = version >= _FIRST_VERSION_WITH_LISTENERS
+        view = _View(image.brokers, listener, tells_listeners)
+        if version < _FIRST_VERSION_WITH_OFFLINE:
+            return [view.only_alive(partition) for partition in _partitions(topic, view)]
+        if image.brokers is not self._brokers:
             self._brokers = image.brokers
             self._remembered.clear()
-        known = self._remembered.get(topic.topic_id)
+        remembered = self._remembered.setdefault((listener, tells_listeners), {})
+        if len(remembered) > 2 * len(image.topics_by_id):
+            remembered.clear()
+        known = remembered.get(topic.topic_id)
         if known is not None and known[0] is topic:
             return known[1]
-        partitions = _partitions(topic, image.brokers)
-        self._remembered[topic.topic_id] = topic, partitions
+        partitions = _partitions(topic, view)
+        remembered[topic.topic_id] = topic, partitions
         return partitions
 
 
-def _partitions(topic: TopicImage, brokers: Mapping[int, BrokerImage]) -> list[_Partition]:
+class _View:
+    """The brokers as a client of one listener sees them."""
+
+    def __init__(self, brokers: Mapping[int, BrokerImage], listener: str, tells_listeners: bool) -> None:
+        self._brokers = brokers
+        self._listener = listener
+        self._tells_listeners = tells_listeners
+
+    def leader(self, image: PartitionImage) -> tuple[int, ErrorCode]:
+        leader = self._brokers.get(image.leader)
+        if leader is None or leader.fenced:
+            return -1, ErrorCode.LEADER_NOT_AVAILABLE
+        if self._listener not in leader.endpoints:
+            error = ErrorCode.LISTENER_NOT_FOUND if self._tells_listeners else ErrorCode.LEADER_NOT_AVAILABLE
+            return -1, error
+        return image.leader, ErrorCode.NONE
+
+    def offline(self, image: PartitionImage) -> list[int]:
+        """The replicas whose broker is not alive here, or has lost their log directory."""
+        offline = []
+        for place, broker_id in enumerate(image.replicas):
+            broker = self._brokers.get(broker_id)
+            directory = image.directories[place] if image.directories else _NO_DIRECTORY
+            if not self._is_alive(broker_id) or (
+                broker is not None
+                and broker.directories
+                and directory != _NO_DIRECTORY
+                and directory not in broker.directories
+            ):
+                offline.append(broker_id)
+        return offline
+
+    def only_alive(self, partition: _Partition) -> _Partition:
+        replicas = [broker_id for broker_id in partition.replica_nodes if self._is_alive(broker_id)]
+        isr = [broker_id for broker_id in partition.isr_nodes if self._is_alive(broker_id)]
+        error = partition.error_code
+        if not error and (len(replicas), len(isr)) != (
+            len(partition.replica_nodes),
+            len(partition.isr_nodes),
+        ):
+            error = ErrorCode.REPLICA_NOT_AVAILABLE
+        return _Partition(
+            error_code=error,
+            partition_index=partition.partition_index,
+            leader_id=partition.leader_id,
+            replica_nodes=replicas,
+            isr_nodes=isr,
+        )
+
+    def _is_alive(self, broker_id: int) -> bool:
+        broker = self._brokers.get(broker_id)
+        return broker is not None and not broker.fenced and self._listener in broker.endpoints
+
+
+def _partitions(topic: TopicImage, view: _View) -> list[_Partition]:
     """Equal neighbours, which are one object in the image, share their lists of brokers."""
     partitions = []
     previous: PartitionImage | None = None
     for index, image in enumerate(topic.partitions):
         if image is not previous:
             previous = image
-            leader, error = _leader(image, brokers)
+            leader, error = view.leader(image)
             replicas, isr = list(image.replicas), list(image.isr)
-            offline = _offline(image.replicas, brokers)
+            offline = view.offline(image)
         partitions.append(
             _Partition(
                 error_code=error,
@@ -160,16 +226,15 @@ def _partitions(topic: TopicImage, brokers: Mapping[int, BrokerImage]) -> list[_
 
 
 def _described_topic(
-    found: FoundTopic, indexes: range, brokers: Mapping[int, BrokerImage]
+    found: FoundTopic, indexes: range, view: _View
 ) -> DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic:
     partitions = []
     for index in indexes if found.topic is not None else ():
         assert found.topic is not None
         image = found.topic.partitions[index]
-        leader, error = _leader(image, brokers)
+        leader, _ = view.leader(image)  # no error here: the leader -1 says it
         partitions.append(
             DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponsePartition(
-                error_code=error,
                 partition_index=index,
                 leader_id=leader,
                 leader_epoch=image.leader_epoch,
@@ -177,7 +242,7 @@ def _described_topic(
                 isr_nodes=list(image.isr),
                 eligible_leader_replicas=list(image.eligible_leader_replicas),
                 last_known_elr=list(image.last_known_elr),
-                offline_replicas=_offline(image.replicas, brokers),
+                offline_replicas=view.offline(image),
             )
         )
     return DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic(
@@ -188,14 +253,3 @@ def _described_topic(
         partitions=partitions,
         topic_authorized_operations=TOPIC_OPERATIONS,
     )
-
-
-def _leader(image: PartitionImage, brokers: Mapping[int, BrokerImage]) -> tuple[int, ErrorCode]:
-    leader = brokers.get(image.leader)
-    if leader is None or leader.fenced:
-        return -1, ErrorCode.LEADER_NOT_AVAILABLE
-    return image.leader, ErrorCode.NONE
-
-
-def _offline(replicas: Sequence[int], brokers: Mapping[int, BrokerImage]) -> list[int]:
-    return [broker for broker in replicas if broker not in brokers or brokers[broker].fenced]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests.unit.node.controller.metadata_node import CONTEXT, MetadataNode, over_the_wire
 
+from odradek.node.controller.image import Endpoint, TopicImage
 from odradek.node.controller.topics import MorePartitions, NewTopic
 from odradek.node.kafka_api.handlers.metadata import MetadataHandlers
 from odradek.proto.kafka.codec import decode_exactly, encode_to_bytes
@@ -135,6 +137,55 @@ async def test_a_partition_whose_leader_is_away() -> None:
     assert (led.error_code, led.leader_id) == (0, 1)
 
 
+@pytest.mark.parametrize("version", EVERY_VERSION)
+async def test_replicas_of_a_broker_that_is_away(version: int) -> None:
+    node = await MetadataNode().start()
+    await node.join(node.broker(2))
+    await node.create(NewTopic("t", assignments=[(0, [1, 2]), (1, [2, 1])]))
+    await node.join(node.broker(2, fenced=True))
+    led, gone = ask(node, MetadataRequest(topics=[Asked(name="t")]), version).topics[0].partitions
+    if version == 0:  # who is away is left out
+        assert (led.error_code, led.leader_id) == (ErrorCode.REPLICA_NOT_AVAILABLE, 1)
+        assert (led.replica_nodes, led.isr_nodes) == ([1], [1])
+    else:
+        assert (led.error_code, led.leader_id) == (0, 1)
+        assert (led.replica_nodes, led.isr_nodes) == ([1, 2], [1, 2])
+    assert led.offline_replicas == ([2] if version >= 5 else [])
+    assert (gone.error_code, gone.leader_id) == (ErrorCode.LEADER_NOT_AVAILABLE, -1)
+
+
+@pytest.mark.parametrize("version", EVERY_VERSION)
+async def test_a_leader_that_does_not_serve_the_listener_of_the_client(version: int) -> None:
+    node = await MetadataNode().start()
+    await node.join(node.broker(2))
+    await node.create(NewTopic("t", assignments=[(0, [2, 1])]))
+    elsewhere = replace(node.broker(2), endpoints={"OTHER": Endpoint("host2", 9092, "PLAINTEXT")})
+    await node.join(elsewhere)
+    response = ask(node, MetadataRequest(topics=[Asked(name="t")]), version)
+    (one,) = response.topics[0].partitions
+    error = ErrorCode.LISTENER_NOT_FOUND if version >= 6 else ErrorCode.LEADER_NOT_AVAILABLE
+    assert (one.error_code, one.leader_id) == (error, -1)
+    assert one.offline_replicas == ([2] if version >= 5 else [])
+    assert [broker.node_id for broker in response.brokers] == [1]
+    there = handlers(node).metadata(replace(CONTEXT, listener="OTHER"), MetadataRequest(topics=None), 12)
+    assert [one.leader_id for one in there.topics[0].partitions] == [2]
+
+
+async def test_a_replica_whose_directory_is_lost_is_offline() -> None:
+    node = await MetadataNode().start()
+    await node.join(replace(node.broker(2), directories=(b"a" * 16, b"b" * 16)))
+    await node.create(NewTopic("t", assignments=[(0, [1, 2])]))
+    topic = node.image.topics_by_name["t"]
+    image = replace(topic.partitions[0], directories=(bytes(16), b"c" * 16))
+    moved = TopicImage(topic.name, topic.topic_id, (image,))
+    (one,) = handlers(node)._partitions(moved, "PLAINTEXT", 12)
+    assert one.offline_replicas == [2]
+    for known in (b"b" * 16, bytes(16)):
+        image = replace(image, directories=(bytes(16), known))
+        moved = TopicImage(topic.name, topic.topic_id, (image,))
+        assert handlers(node)._partitions(moved, "PLAINTEXT", 12)[0].offline_replicas == []
+
+
 async def test_remembered_answers_follow_the_topic() -> None:
     node = await MetadataNode().start(NewTopic("t", 1, 1))
     serving = handlers(node)
@@ -157,7 +208,7 @@ async def test_remembered_answers_follow_the_topic() -> None:
         await node.create(NewTopic(f"u{number}"))
         serving.metadata(CONTEXT, MetadataRequest(topics=None), 12)
         await node.controller.delete_topics([f"u{number}"], [])
-    assert len(serving._remembered) <= 5
+    assert sum(map(len, serving._remembered.values())) <= 5
 
 
 async def test_topics_of_brokers_own_are_internal() -> None:
@@ -189,6 +240,14 @@ class TestDescribeTopicPartitions:
         assert (one.partition_index, one.leader_id, one.leader_epoch) == (1, 1, 0)
         assert (one.replica_nodes, one.isr_nodes, one.offline_replicas) == ([1], [1], [])
         assert (one.eligible_leader_replicas, one.last_known_elr) == ([], [])
+
+    async def test_a_partition_without_a_leader_has_no_error(self) -> None:
+        node = await MetadataNode().start()
+        await node.join(node.broker(2))
+        await node.create(NewTopic("t", assignments=[(0, [2, 1])]))
+        await node.join(node.broker(2, fenced=True))
+        (one,) = self.describe(node, DescribeTopicPartitionsRequest()).topics[0].partitions
+        assert (one.error_code, one.leader_id, one.offline_replicas) == (0, -1, [2])
 
     async def test_the_cursor_leads_to_the_next_page(self) -> None:
         node = await MetadataNode().start(NewTopic("a", 3, 1))
