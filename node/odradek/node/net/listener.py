@@ -275,7 +275,7 @@ class Listener:
         self.refused = 0
         self.bytes_in = 0
         self.bytes_out = 0
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # in the order of their coming
         self._per_ip: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
@@ -330,13 +330,13 @@ class Listener:
             self.refused += 1
             return f"max.connections.per.ip={self.limits.connections_per_ip_max} reached"
         self.accepted += 1
-        self._connections.add(connection)
+        self._connections[connection] = None
         self._per_ip[connection.peer_host] += 1
         return None
 
     def forget(self, connection: Connection) -> None:
         if connection in self._connections:
-            self._connections.discard(connection)
+            del self._connections[connection]
             self._per_ip[connection.peer_host] -= 1
             if not self._per_ip[connection.peer_host]:
                 del self._per_ip[connection.peer_host]
