@@ -1,7 +1,7 @@
 """Hosts on disks in memory, in virtual time: what the tests of host and group stand on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import Random
 from typing import Any
 
@@ -88,17 +88,17 @@ async def open_one(host: RaftHost) -> tuple[RaftGroup, Journal]:
 
 
 class Cluster:
-    """Three hosts on disks of their own, in virtual time."""
+    """Hosts on disks of their own, in virtual time; 1, 2 and 3 found the group."""
 
     def __init__(self, settings: HostSettings = SETTINGS) -> None:
         self.settings = settings
         self.network = MemoryNetwork(delay_ms=2)
-        self.disks = {node_id: new_disk() for node_id in (1, 2, 3)}
+        self.disks = {node_id: new_disk() for node_id in (1, 2, 3, 4, 5)}
         self.hosts: dict[int, RaftHost] = {}
         self.groups: dict[int, RaftGroup] = {}
         self.machines: dict[int, Journal] = {}
 
-    async def start(self, *node_ids: int) -> None:
+    async def start(self, *node_ids: int, voters: Sequence[int] = (1, 2, 3)) -> None:
         for node_id in node_ids:
             host = RaftHost(
                 node_id,
@@ -112,7 +112,7 @@ class Cluster:
             self.network.connect(host)
             self.hosts[node_id] = host
             self.machines[node_id] = Journal()
-            self.groups[node_id] = host.open_group(0, [1, 2, 3], self.machines[node_id])
+            self.groups[node_id] = host.open_group(0, voters, self.machines[node_id])
 
     async def crash(self, node_id: int) -> None:
         """Power cut: the host ends without a word, and its disk loses what was not synced."""
@@ -124,7 +124,7 @@ class Cluster:
 
     async def leader(self, *among: int) -> int:
         """The node that leads, as soon as one of these (or of all) does."""
-        allowed = among or (1, 2, 3)
+        allowed = among or (1, 2, 3, 4, 5)
 
         def leaders() -> list[int]:
             return [

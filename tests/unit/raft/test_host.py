@@ -1,12 +1,14 @@
 """A host with its groups: start and stop, shared writes, snapshots, and disks that fail."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 from tests.unit.raft.raft_cluster import (
+    SETTINGS,
     SMALL,
     Journal,
     host_on,
@@ -15,9 +17,10 @@ from tests.unit.raft.raft_cluster import (
     run,
 )
 
-from odradek.raft.core.messages import AppendRequest
+from odradek.raft.core.messages import AppendRequest, Heartbeat, Message
 from odradek.raft.core.types import NORMAL, Entry
 from odradek.raft.host import RaftHost
+from odradek.raft.memory_transport import MemoryNetwork
 from odradek.raft.ports import (
     NotLeaderError,
     RaftStoppedError,
@@ -25,6 +28,11 @@ from odradek.raft.ports import (
 from odradek.storage.disk import DiskError, DiskLockedError
 from odradek.storage.memory_disk import MemoryDisk
 from odradek.storage.os_disk import OsDisk
+
+
+def host_of_three(node_id: int, network: MemoryNetwork) -> RaftHost:
+    random = Random(node_id)
+    return RaftHost(node_id, new_disk(), "data/raft", transport=network, settings=SETTINGS, random=random)
 
 
 class TestOneNode:
@@ -257,5 +265,58 @@ class TestFailures:
                 assert [item for item in machine.items if item in acknowledged] == acknowledged, failing
                 await host.stop()
             assert failing > 100
+
+        run(main())
+
+
+class TestManyGroups:
+    def test_what_all_groups_have_to_say_to_a_peer_in_a_turn_is_one_batch(self) -> None:
+        async def main() -> None:
+            sent: list[tuple[int, list[tuple[int, Message]]]] = []
+            network = MemoryNetwork()
+            hosts = [host_of_three(node_id, network) for node_id in (1, 2, 3)]
+            for host in hosts:
+                await host.start()
+                network.connect(host)
+            groups = [
+                [host.open_group(number, [1, 2, 3], Journal()) for number in range(20)] for host in hosts
+            ]
+            await asyncio.sleep(3)
+            send = network.send
+
+            def record(to: int, batch: Sequence[tuple[int, Message]]) -> None:
+                sent.append((to, list(batch)))
+                send(to, batch)
+
+            network.send = record  # type: ignore[method-assign]  # a transport that looks on
+            await asyncio.sleep(1)
+            leading = {
+                host.node_id: sum(group.is_leader for group in groups[at]) for at, host in enumerate(hosts)
+            }
+            assert sum(leading.values()) == 20
+            beats = [(to, batch) for to, batch in sent if isinstance(batch[0][1], Heartbeat)]
+            for to, batch in beats:
+                sender = batch[0][1].sender
+                # The heartbeats of every group that a node leads fall together, whenever it was elected.
+                assert to != sender and len(batch) == leading[sender], (sender, to)
+                assert {message.sender for _, message in batch} == {sender}
+            peers = 2 * sum(count > 0 for count in leading.values())
+            assert abs(len(beats) - 10 * peers) <= peers
+            for host in hosts:
+                await host.stop()
+
+        run(main())
+
+    def test_a_hint_reaches_only_the_groups_that_the_lost_node_leads(self) -> None:
+        async def main() -> None:
+            host = host_on(new_disk())
+            await host.start()
+            groups = [host.open_group(number, [1, 2, 3], Journal()) for number in range(2)]
+            host.receive([(0, Heartbeat(2, 1, 5, 0)), (1, Heartbeat(3, 1, 5, 0)), (9, Heartbeat(3, 1, 5, 0))])
+            host.on_peer_lost(2)
+            deadlines = [group.raft.next_deadline for group in groups]
+            assert deadlines[0] is not None and deadlines[0] < 50
+            assert deadlines[1] is not None and deadlines[1] >= 500
+            await host.stop()
 
         run(main())

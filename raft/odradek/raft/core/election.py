@@ -16,8 +16,9 @@ class Election:
 
     __slots__ = (
         "_contact_ms",
-        "_hurry_until_ms",
         "_lost_delay_ms_max",
+        "_lost_leader_id",
+        "_lost_ms",
         "_random",
         "_timeout_ms",
         "_votes",
@@ -27,7 +28,9 @@ class Election:
     def __init__(self, config: RaftConfig, random: Random, now_ms: int) -> None:
         self._timeout_ms = config.election_timeout_ms
         self._lost_delay_ms_max = config.leader_lost_delay_ms_max
-        self._hurry_until_ms: int | None = None
+        # The leader of whose loss there was a hint, and when; NO_NODE once any leader was heard.
+        self._lost_leader_id = NO_NODE
+        self._lost_ms = 0
         self._random = random
         self._contact_ms: int | None = None
         self._votes: dict[int, bool] = {}
@@ -42,15 +45,18 @@ class Election:
         """
         self.deadline_ms = now_ms + self._random.randrange(self._timeout_ms, 2 * self._timeout_ms)
 
-    def on_leader_contact(self, now_ms: int) -> None:
+    def on_leader_contact(self, leader_id: int, now_ms: int) -> None:
+        if leader_id == self._lost_leader_id and now_ms < self._lost_ms + self._lost_delay_ms_max:
+            # Its last words, which were under way when the connection broke. One who lives will speak again.
+            return
         self._contact_ms = now_ms
-        self._hurry_until_ms = None
+        self._lost_leader_id = NO_NODE
         self.reset_deadline(now_ms)
 
-    def on_leader_lost(self, now_ms: int) -> None:
+    def on_leader_lost(self, leader_id: int, now_ms: int) -> None:
         """A hint that the leader is gone. Its promise is void here; the others keep theirs until they know."""
         self._contact_ms = None
-        self._hurry_until_ms = now_ms + self._timeout_ms
+        self._lost_leader_id, self._lost_ms = leader_id, now_ms
         self.deadline_ms = min(self.deadline_ms, now_ms + self._random.randrange(0, self._lost_delay_ms_max))
 
     def forget_leader(self) -> None:
@@ -63,7 +69,7 @@ class Election:
     def begin(self, now_ms: int) -> None:
         self._votes.clear()
         self.reset_deadline(now_ms)
-        if self._hurry_until_ms is not None and now_ms < self._hurry_until_ms:
+        if self._lost_leader_id != NO_NODE and now_ms < self._lost_ms + self._timeout_ms:
             # Why again so soon: the others may hear of the loss a little later, or have asked at the same time.
             delay_ms = self._lost_delay_ms_max
             self.deadline_ms = min(self.deadline_ms, now_ms + self._random.randrange(delay_ms, 2 * delay_ms))

@@ -163,10 +163,9 @@ class Leadership:
             heirs = sorted(self._membership.configuration.incoming)
             heir = max(heirs, key=lambda voter: progress[voter].match_index)
             yield TimeoutNow(self._node_id, heir, self._term)
-        elif to in progress and not self._transfer_asked:
-            if progress[to].match_index >= self._log.last_index:
-                self._transfer_asked = True
-                yield TimeoutNow(self._node_id, to, self._term)
+        elif to in progress and not self._transfer_asked and progress[to].match_index >= self._log.last_index:
+            self._transfer_asked = True
+            yield TimeoutNow(self._node_id, to, self._term)
 
     # -- time
 

@@ -196,7 +196,7 @@ class Raft:
         still hear it refuse, and its next word ends the matter."""
         if self._office is None and self.leader_id != NO_NODE:
             self._reads.fail_all()
-            self._election.on_leader_lost(now_ms)
+            self._election.on_leader_lost(self.leader_id, now_ms)
 
     def on_durable(self, number: int, now_ms: int) -> None:
         """The writes of all `Ready`s up to `number` survive a crash."""
@@ -364,7 +364,7 @@ class Raft:
             self._become_follower(self._term, now_ms)
         assert self.leader_id in (NO_NODE, leader_id), (self._term, self.leader_id, leader_id)
         self.leader_id = leader_id
-        self._election.on_leader_contact(now_ms)
+        self._election.on_leader_contact(leader_id, now_ms)
 
     def _campaign(self, now_ms: int) -> None:
         """Ask whether an election could be won; only then raise the term."""

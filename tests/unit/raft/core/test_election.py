@@ -34,9 +34,9 @@ def test_the_same_seed_gives_the_same_deadlines() -> None:
 def test_a_lease_lasts_one_timeout_from_the_last_word_of_the_leader() -> None:
     subject = election()
     assert not subject.has_lease(0)
-    subject.on_leader_contact(500)
+    subject.on_leader_contact(2, 500)
     assert subject.has_lease(1499) and not subject.has_lease(1500)
-    subject.on_leader_contact(1400)
+    subject.on_leader_contact(2, 1400)
     subject.forget_leader()
     assert not subject.has_lease(1400)
 
@@ -76,3 +76,31 @@ def test_one_vote_per_term(vote: int, leader: int, candidate: int, expected: boo
 def test_the_term_of_the_last_entry_counts_before_the_length(index: int, term: int, expected: bool) -> None:
     log = LogView(0, 0, [Entry(1, NORMAL, b""), Entry(4, NORMAL, b"")])
     assert is_up_to_date(log, index, term) is expected
+
+
+def test_a_hint_that_the_leader_is_gone_ends_the_lease_and_brings_the_deadline_near() -> None:
+    subject = election()
+    subject.on_leader_contact(2, 500)
+    subject.on_leader_lost(2, 600)
+    assert not subject.has_lease(600) and 600 <= subject.deadline_ms < 650
+    # Asked too early, or at the same time as another: soon again, until an election timeout has passed.
+    for now_ms in (640, 1599):
+        subject.begin(now_ms)
+        assert now_ms + 50 <= subject.deadline_ms < now_ms + 100
+    subject.begin(1600)
+    assert subject.deadline_ms >= 2600
+
+
+def test_last_words_that_arrive_after_the_hint_do_not_undo_it_and_signs_of_life_do() -> None:
+    subject = election()
+    subject.on_leader_lost(2, 600)
+    deadline = subject.deadline_ms
+    subject.on_leader_contact(2, 649)
+    assert (subject.deadline_ms, subject.has_lease(649)) == (deadline, False)
+    subject.on_leader_contact(2, 650)
+    assert subject.has_lease(650) and subject.deadline_ms >= 1650
+    subject.on_leader_lost(2, 700)
+    subject.on_leader_contact(3, 701)
+    assert subject.has_lease(701) and subject.deadline_ms >= 1701
+    subject.begin(800)
+    assert subject.deadline_ms >= 1800
