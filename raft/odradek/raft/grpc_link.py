@@ -263,6 +263,7 @@ def _options(limits: TransportLimits) -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", limits.message_bytes_max),
         ("grpc.keepalive_time_ms", limits.keepalive_ms),
         ("grpc.keepalive_timeout_ms", limits.keepalive_timeout_ms),
+        ("grpc.http2.ping_timeout_ms", limits.keepalive_timeout_ms),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.enable_http_proxy", 0),  # a proxy for the world is none for the neighbours
         ("grpc.enable_retries", 0),

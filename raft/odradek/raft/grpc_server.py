@@ -158,6 +158,7 @@ def _options(limits: TransportLimits) -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", limits.message_bytes_max),
         ("grpc.keepalive_time_ms", limits.keepalive_ms),
         ("grpc.keepalive_timeout_ms", limits.keepalive_timeout_ms),
+        ("grpc.http2.ping_timeout_ms", limits.keepalive_timeout_ms),
         ("grpc.http2.max_pings_without_data", 0),
         # The peers ping as often as we do; they are not to be punished for it.
         ("grpc.http2.min_ping_interval_without_data_ms", limits.keepalive_ms // 2),
