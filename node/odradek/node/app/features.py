@@ -1,4 +1,4 @@
-"""UpdateFeatures and UnregisterBroker: what the cluster may do, and who no longer belongs to it.
+"""Features: what the cluster has agreed to do and could do; and brokers that no longer belong to it.
 
 Decides: that a feature is named once, and what a request gets when the controller cannot answer. Which levels there
 are, and who may be taken out, is the controller's.
@@ -7,12 +7,13 @@ Source: KIP-584, KIP-1022; Kafka 4.3 FeatureControlManager, compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from odradek.node.controller.brokers import UnregisterOutcome
 from odradek.node.controller.controller import ControllerError
-from odradek.node.controller.features import FeaturesOutcome
+from odradek.node.controller.features import SUPPORTED, FeatureRange, FeaturesOutcome
+from odradek.node.controller.image import MetadataImage
 from odradek.proto.kafka.errors import ErrorCode
 
 
@@ -34,9 +35,23 @@ class ClusterController(Protocol):
     async def unregister_broker(self, broker_id: int) -> UnregisterOutcome: ...
 
 
+class DescribedFeatures(NamedTuple):
+    """What this release knows, the levels in force (without those switched off), and as of which change."""
+
+    supported: Mapping[str, FeatureRange]
+    finalized: Mapping[str, int]
+    epoch: int
+
+
 class FeaturesService:
-    def __init__(self, controller: ClusterController) -> None:
+    def __init__(self, controller: ClusterController, image: Callable[[], MetadataImage]) -> None:
         self._controller = controller
+        self._image = image
+
+    def describe(self) -> DescribedFeatures:
+        image = self._image()
+        finalized = {name: level for name, level in image.features.items() if level > 0}
+        return DescribedFeatures(SUPPORTED, finalized, image.applied_index)
 
     async def update(
         self, updates: Sequence[FeatureUpdate], *, validate_only: bool, timeout_ms: int
