@@ -4,7 +4,9 @@ tests/scripts/raft` writes the output anew, for review as prose. Commands:
     nodes 1 2 3            a fresh group; all disks sync at once, nothing is delivered by itself
     option NAME VALUE      a field of RaftConfig, for the nodes made after it
     campaign 1             the election deadline of node 1 passes
+    elect 1                the same, and what follows is delivered until it is quiet, unprinted
     advance 100            time passes for all; what is due happens
+    pass 100               the same in steps of 10 ms, each delivered until it is quiet, unprinted
     deliver                all messages, and their answers, until it is quiet
     deliver 1->2           the messages under way from 1 to 2, without the answers
     lose 1->2 | lose       those messages, or all, are lost
@@ -147,6 +149,21 @@ class Script:
         assert deadline is not None
         self.now = max(self.now, deadline)
         self.core(word).on_timer(self.now)
+
+    def do_elect(self, word: str) -> None:
+        self.do_campaign(word)
+        self.settle(self.members[int(word)])
+        self.deliver_unprinted()
+
+    def do_pass(self, word: str) -> None:
+        for _ in range(int(word) // 10):
+            self.do_advance("10")
+            self.deliver_unprinted()
+
+    def deliver_unprinted(self) -> None:
+        printed, self.out = self.out, []
+        self.do_deliver()
+        self.out = printed
 
     def do_advance(self, word: str) -> None:
         until = self.now + int(word)
