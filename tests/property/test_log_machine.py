@@ -272,6 +272,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @invariant()
     def producers_are_known(self) -> None:
+        self.log.load()
         state = self.log._producers.state
         for producer in PRODUCERS:
             known = [kept for kept in self.batches if kept.producer and kept.producer[0] == producer]

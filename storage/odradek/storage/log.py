@@ -1,17 +1,17 @@
 """The log of one partition: append, read, flush, truncate, and what is known about what it holds.
 
-Decides: the order of an append (validate, producer check, roll, write, take in), when an append is
-submitted to the flusher, and what an I/O error means for the caller. Does not decide who may append or read
-up to where (the replica), nor when maintenance runs (`log_dirs`); `local_log` owns the files.
+Decides: the order of an append (validate, producer check, roll, write, take in), when an append is submitted to the
+flusher, and what an I/O error means for the caller. Does not decide who may append or read up to where (the
+replica), nor when maintenance runs (`log_dirs`); `local_log` owns the files.
 
-Invariants: log_start_offset <= log_end_offset, flushed_offset <= log_end_offset. Nothing of an append that
-failed is visible. An append is one positional write into the page cache; it is durable when
-`flush_listener` reports a `flushed_offset` past it. A log loads itself at its first use and holds nothing
-before; one that was never written has no directory.
+Invariants: log_start_offset <= log_end_offset, flushed_offset <= log_end_offset. Nothing of an append that failed is
+visible. An append is one positional write into the page cache; it is durable when `flush_listener` reports a
+`flushed_offset` past it. A log loads itself at its first use and holds nothing before; one that was never written
+has no directory, and need not be loaded to be known as empty.
 
-Errors are values: a full disk gives KAFKA_STORAGE_ERROR (retriable) and changes nothing; any other failure
-takes the whole log directory offline, and from then on every call gives that error. Damage found while
-reading gives CORRUPT_MESSAGE. Source: Kafka's UnifiedLog; KIP-101, KIP-107, KIP-320.
+Errors are values: a full disk gives KAFKA_STORAGE_ERROR (retriable) and changes nothing; any other failure takes the
+whole log directory offline, and from then on every call gives that error. Damage found while reading gives
+CORRUPT_MESSAGE. Source: Kafka's UnifiedLog; KIP-101, KIP-107, KIP-320.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 _NONE: Final = ErrorCode.NONE
 _STORAGE_ERROR: Final = ErrorCode.KAFKA_STORAGE_ERROR
 _PRODUCER_CHECK_MS: Final = 600_000
+_Search = Callable[[Segments], TimestampOffset | None]
 
 
 class PartitionLog:
@@ -106,6 +107,15 @@ class PartitionLog:
         return self._local is not None
 
     @property
+    def is_blank(self) -> bool:
+        """Whether it is not on disk: all its offsets are 0, and it need not be loaded to say so."""
+        return self._local is None and self.name not in self.home.names
+
+    def _found(self) -> LocalLog | None:
+        """The log, loaded; None for a blank or an offline one."""
+        return None if self.is_blank else self.load()
+
+    @property
     def is_offline(self) -> bool:
         """Whether the log is gone or its directory has failed; offsets say nothing then."""
         return self._is_released or self.home.error is not None
@@ -113,20 +123,18 @@ class PartitionLog:
     @property
     def log_start_offset(self) -> int:
         """First offset that may be read."""
-        if self._local is None:
-            self.load()
-        return self._start
+        return 0 if self._local is None and self._found() is None else self._start
 
     @property
     def log_end_offset(self) -> int:
         """Offset of the next record."""
-        local = self._local or self.load()
+        local = self._local or self._found()
         return local.end_offset if local is not None else 0
 
     @property
     def flushed_offset(self) -> int:
         """Every record below it is on stable storage."""
-        local = self._local or self.load()
+        local = self._local or self._found()
         return local.flushed_offset if local is not None else 0
 
     @property
@@ -137,27 +145,26 @@ class PartitionLog:
     @property
     def latest_epoch(self) -> int:
         """Leader epoch of the last batch, -1 if there is none."""
-        return self._epochs.cache.latest_epoch if self.load() is not None else -1
+        return self._epochs.cache.latest_epoch if self._found() is not None else -1
 
     @property
     def first_undecided_offset(self) -> int | None:
         """First offset of the oldest transaction without a marker."""
-        return self._producers.state.first_undecided_offset if self.load() is not None else None
+        return self._producers.state.first_undecided_offset if self._found() is not None else None
 
     def epoch_at(self, offset: int) -> int:
         """Leader epoch of the record at `offset`, -1 if unknown."""
-        return self._epochs.cache.epoch_for(offset) if self.load() is not None else -1
+        return self._epochs.cache.epoch_for(offset) if self._found() is not None else -1
 
     def end_offset_for_epoch(self, epoch: int) -> EpochEndOffset:
         """(epoch, end offset): the largest known epoch not above `epoch`, and where it ends; (-1, -1)."""
         end = self.log_end_offset
-        return (
-            EpochEndOffset(-1, -1) if self._local is None else self._epochs.cache.end_offset_for(epoch, end)
-        )
+        nothing = EpochEndOffset(-1, -1)
+        return nothing if self._local is None else self._epochs.cache.end_offset_for(epoch, end)
 
     def active_producers(self) -> list[ActiveProducer]:
         """Every known producer id."""
-        return self._producers.state.active_producers() if self.load() is not None else []
+        return self._producers.state.active_producers() if self._found() is not None else []
 
     # life
 
@@ -253,9 +260,8 @@ class PartitionLog:
             if local is None:
                 return UNAVAILABLE
         config = self.config
-        found = validate(
-            records or bytearray(), config, local.end_offset, leader_epoch, now_ms, produce_version
-        )
+        data = records or bytearray()
+        found = validate(data, config, local.end_offset, leader_epoch, now_ms, produce_version)
         if isinstance(found, Rejected):
             return AppendResult(found.error, record_errors=found.record_errors, error_message=found.message)
         buffer, header, base_offset, last_offset, max_timestamp, append_time_ms = found
@@ -280,8 +286,7 @@ class PartitionLog:
     def append_as_follower(self, records: Buffer, now_ms: int) -> AppendResult:
         """Append whole batches fetched from the leader, with its offsets; a cut-off tail is left out.
 
-        Batches that are here already are refused with INVALID_RECORD; `base_offset` is -1 if there was no
-        batch.
+        Batches that are here already are refused with INVALID_RECORD; `base_offset` is -1 if there was no batch.
         """
         local = self.load(now_ms)
         if local is None:
@@ -339,8 +344,7 @@ class PartitionLog:
     ) -> Buffer | ErrorCode:
         """Whole batches from the one that holds `offset` on, in at most `max_bytes`, all below `end_offset`.
 
-        With `min_one_batch` the first comes even if it is larger (KIP-74). The answer ends at a segment's
-        end.
+        With `min_one_batch` the first comes even if it is larger (KIP-74). The answer ends at a segment's end.
         """
         local = self._local
         if local is None or self.home.error is not None:
@@ -363,9 +367,7 @@ class PartitionLog:
         """The first record with the largest timestamp; None if there is no record."""
         return self._search(lambda segments: find_newest(segments, self._start))
 
-    def _search(
-        self, find: Callable[[Segments], TimestampOffset | None]
-    ) -> TimestampOffset | ErrorCode | None:
+    def _search(self, find: _Search) -> TimestampOffset | ErrorCode | None:
         local = self.load()
         if local is None:
             return _STORAGE_ERROR
@@ -379,10 +381,8 @@ class PartitionLog:
     def truncate_to(self, offset: int) -> ErrorCode:
         """Drop every batch that reaches `offset` or beyond. The end may come out lower than `offset`."""
         local = self.load()
-        if local is None:
-            return _STORAGE_ERROR
-        if offset >= local.end_offset:
-            return _NONE
+        if local is None or offset >= local.end_offset:
+            return _STORAGE_ERROR if local is None else _NONE
         return self.truncate_fully_to(offset) if offset <= self._start else self._truncate(local, offset)
 
     def truncate_fully_to(self, offset: int) -> ErrorCode:
@@ -486,9 +486,8 @@ class PartitionLog:
             log.info("%s: records below offset %d are deleted", self.path, start)
             self._start = start  # whatever fails now, they are gone
             self._set_start(local, start)
-        if local.end_offset <= start:
-            return NEVER
-        return next_check_ms if config is not self.config else max(again_ms, now_ms + interval)
+        due_ms = next_check_ms if config is not self.config else max(again_ms, now_ms + interval)
+        return NEVER if local.end_offset <= start else due_ms
 
     def visit(self, now_ms: int) -> None:
         """Load a log that nobody uses if its files are so old or so large that retention may want some."""

@@ -135,6 +135,10 @@ class LogDirs:
         """The log, if it was opened."""
         return self._logs.get((topic, partition))
 
+    def on_disk(self) -> list[tuple[str, int]]:
+        """Topic and partition of every log that has a directory, opened or not."""
+        return [_key(name) for home in self.dirs if home.error is None for name in home.names]
+
     def logs_in(self, home: LogDir) -> list[PartitionLog]:
         """Every opened log of a directory."""
         return [entry for entry in self._logs.values() if entry.home is home]

@@ -263,6 +263,18 @@ def test_jitter_spreads_the_rolls() -> None:
     assert log._local is not None and len(log._local.segments) == 2
 
 
+def test_a_log_that_is_not_on_disk_is_known_without_a_look_at_the_disk() -> None:
+    storage = Storage()
+    log = storage.open()
+    calls = storage.disk.calls
+    assert log.is_blank and not log.is_loaded
+    assert (log.log_start_offset, log.log_end_offset, log.flushed_offset, log.latest_epoch) == (0, 0, 0, -1)
+    assert log.end_offset_for_epoch(3) == (-1, -1) and log.first_undecided_offset is None
+    assert storage.disk.calls == calls and not log.is_loaded
+    append(log, 1)
+    assert not log.is_blank and log.log_end_offset == 1
+
+
 def test_a_full_disk_is_an_answer_and_then_service_goes_on() -> None:
     storage = Storage()
     log = storage.open()

@@ -1,9 +1,9 @@
 """Produce: append each partition's batch, wait until it is as safe as `acks` asks, answer per partition.
 
-`acks=all` waits for the high watermark, which counts only records that are fsynced; `acks=1` waits for the same on
-a cluster of one, because its leader is its whole ISR; `acks=0` gets no answer, but whoever asks next on its connection
-finds the records, so it waits as well. The appends of one request are synchronous calls on the loop; what waits is
-one object for the request, however many partitions it has.
+`acks=all` waits for the high watermark, which counts only records that are fsynced on every in-sync replica; `acks=1`
+waits for the disk of this node; `acks=0` gets no answer, but whoever asks next on its connection finds the records of
+a topic without followers, so it waits as acks=1 does. The appends of one request are synchronous calls on the loop;
+what waits is one object for the request, however many partitions it has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from odradek.node.app.context import RequestContext
-from odradek.node.partition.replicas import Partition, Replicas
+from odradek.node.partition.replicas import ACKS_ALL, Partition, Replicas
 from odradek.node.runtime.alarm import Alarm
 from odradek.node.runtime.deadlines import Deadlines
 from odradek.node.runtime.deferred import Deferred
@@ -70,7 +70,7 @@ class PendingProduce:
         self.deferred: Deferred[list[AppendResult]] = Deferred()
 
     def on_passed(self, partition: Partition) -> None:
-        """The high watermark of `partition` has passed this request's batch."""
+        """This request's batch in `partition` is safe."""
         waiting = self.waiting
         if waiting.pop(partition, None) is not None and not waiting:
             self._service.finish(self, self._results)
@@ -106,8 +106,9 @@ class ProduceService:
 
     def produce(self, context: RequestContext, command: ProduceCommand) -> Deferred[list[AppendResult]]:
         """One result per partition of the command, in its order."""
-        if command.acks not in (-1, 0, 1):
-            refusal = failed(ErrorCode.INVALID_REQUIRED_ACKS, f"acks {command.acks}; allowed are -1, 0 and 1")
+        acks = command.acks
+        if acks not in (-1, 0, 1):
+            refusal = failed(ErrorCode.INVALID_REQUIRED_ACKS, f"acks {acks}; allowed are -1, 0 and 1")
             return Deferred.resolved([refusal] * len(command.partitions))
         now_ms = self._clock()
         results: list[AppendResult] = []
@@ -125,13 +126,18 @@ class ProduceService:
             if command.transactional_id is not None or _is_transactional(asked.records):
                 results.append(failed(ErrorCode.INVALID_TXN_STATE, "transactions are not served"))
                 continue
-            result = self._replicas.append(partition, asked.records, now_ms, command.version)
+            result = self._replicas.append(partition, asked.records, now_ms, command.version, acks)
             results.append(result)
-            if result.error is ErrorCode.NONE and partition.replica.high_watermark <= result.last_offset:
+            if result.error is not ErrorCode.NONE:
+                continue
+            replica = partition.replica
+            safe = replica.high_watermark if acks == ACKS_ALL else replica.durable_end_offset
+            if safe <= result.last_offset:
                 if pending is None:
                     pending = PendingProduce(self, results)
                 pending.waiting[partition] = len(results) - 1
-                partition.produce_waiters.add(result.last_offset + 1, pending)
+                waiters = partition.produce_waiters if acks == ACKS_ALL else partition.durable_waiters
+                waiters.add(result.last_offset + 1, pending)
         if pending is None:
             return Deferred.resolved(results)
         deadline_ms = self._alarm.monotonic_ms() + max(0, command.timeout_ms)

@@ -1,104 +1,41 @@
 """The partitions that this node serves: image in, appends and reads through, wake-ups out. A thin shell.
 
 It opens a partition at its first use, hands records to the log, tells the pure replica what happened, and passes on
-what follows from it: produces whose offset the high watermark has passed, and fetches that may now have bytes.
-Fetches are woken once per turn of the loop, however many of their partitions advanced in it.
+what follows from it: produces whose offset is safe, and fetches that may now have bytes. Fetches are woken once per
+turn of the loop, however many of their partitions changed in it.
+
+A node acknowledges and appends only while it holds its lease: one that was paused may have been replaced meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
+from odradek.node.partition.partition import Partition, ProduceWaiter
+from odradek.node.partition.placement import PartitionPlacement, TopicPlacement
+from odradek.node.partition.ports import CallSoon, HeldLease, Lease, Logs, Topics
 from odradek.node.partition.replica import Replica
-from odradek.node.partition.waiters import OffsetWaiters, PartitionWatchers
+from odradek.node.partition.waiters import ADVANCED, APPENDED, BROKEN, PartitionWatchers
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.log import AppendResult, PartitionLog
-from odradek.storage.log_config import LogConfig
 
+__all__ = ["Partition", "Replicas"]
 
-class PartitionPlacement(Protocol):
-    """What a partition's image tells its replica."""
-
-    @property
-    def leader(self) -> int: ...
-    @property
-    def leader_epoch(self) -> int: ...
-    @property
-    def isr(self) -> tuple[int, ...]: ...
-
-
-class TopicPlacement(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def topic_id(self) -> bytes: ...
-    @property
-    def partitions(self) -> Sequence[PartitionPlacement]: ...
-
-
-class Topics(Protocol):
-    """The current metadata: topics by name, and the settings of their logs."""
-
-    def topic(self, name: str) -> TopicPlacement | None: ...
-    def log_config(self, name: str) -> LogConfig: ...
-
-
-class Logs(Protocol):
-    """The log directories."""
-
-    def open(
-        self, topic: str, partition: int, topic_id: bytes, config: LogConfig, *, is_new: bool
-    ) -> PartitionLog: ...
-    def delete(self, topic: str, partition: int, now_ms: int) -> None: ...
-
-
-class ProduceWaiter(Protocol):
-    def on_passed(self, partition: Partition) -> None: ...
-    def on_failed(self, partition: Partition, error: ErrorCode) -> None: ...
+ACKS_ALL: Final = -1
+_NOT_LEADER: Final = AppendResult(ErrorCode.NOT_LEADER_OR_FOLLOWER)
 
 
 class FetchWaiter(Protocol):
-    def on_advance(self, *, broken: bool) -> None:
-        """A watched partition has more to read, or (`broken`) is not what it was any more."""
+    def on_change(self, partition: Partition, change: int) -> bool:
+        """What happened to a watched partition (bits of `waiters`). True: call `wake` in the end."""
 
-
-class Partition:
-    """One opened partition: its pure replica, its log, and who waits for it."""
-
-    __slots__ = (
-        "appended_bytes",
-        "index",
-        "log",
-        "produce_waiters",
-        "replica",
-        "topic",
-        "topic_id",
-        "visible_bytes",
-    )
-
-    def __init__(self, topic: str, topic_id: bytes, index: int, log: PartitionLog, replica: Replica) -> None:
-        self.topic = topic
-        self.topic_id = topic_id
-        self.index = index
-        self.log = log
-        self.replica = replica
-        self.appended_bytes = 0
-        self.visible_bytes = 0
-        """Of what was appended since it was opened, at least what the high watermark has passed; only grows. What a
-        fetch that waits for many bytes counts by."""
-        self.produce_waiters: OffsetWaiters[ProduceWaiter] = OffsetWaiters()
-
-    @property
-    def last_stable_offset(self) -> int:
-        """First offset a read_committed reader must not pass: the high watermark or an undecided transaction."""
-        undecided = self.log.first_undecided_offset
-        high_watermark = self.replica.high_watermark
-        return high_watermark if undecided is None else min(undecided, high_watermark)
+    def wake(self) -> None:
+        """There may be an answer."""
 
 
 class Replicas:
-    """`clock` gives wall-clock ms; `call_soon` runs a callable in the next turn of the loop."""
+    """`clock` gives wall-clock ms; `monotonic` ms that only grow; `call_soon` runs a callable in the next turn."""
 
     def __init__(
         self,
@@ -106,24 +43,44 @@ class Replicas:
         topics: Topics,
         logs: Logs,
         clock: Callable[[], int],
-        call_soon: Callable[[Callable[[], None]], object],
+        call_soon: CallSoon,
+        monotonic: Callable[[], int] | None = None,
+        lease: Lease | None = None,
     ) -> None:
-        self._node_id = node_id
+        self.node_id = node_id
         self._topics = topics
         self._logs = logs
         self._clock = clock
         self._call_soon = call_soon
+        self._monotonic = monotonic or clock
+        self._lease = lease or HeldLease()
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._created: set[bytes] = set()  # topics made since the node started: they have no records anywhere
-        self._advanced: dict[Partition, bool] = {}  # -> whether it broke
+        self._changed: dict[Partition, int] = {}  # -> what happened to it in this turn
         self.watchers: PartitionWatchers[Partition, FetchWaiter] = PartitionWatchers()
+        self.on_behind: Callable[[Partition], None] | None = None
+        """Hears of an append by which followers fell behind, unless the partition is being looked after."""
 
     # -- look-up
 
     def find(self, topic: str, index: int) -> Partition | ErrorCode:
         """The partition this node leads, opened at its first use; or why there is none."""
         partition = self._partitions.get((topic, index))
-        return partition if partition is not None else self._open(topic, index)
+        if partition is not None and partition.replica.is_leader:
+            return partition
+        found = self.open(topic, index, as_follower=False) if partition is None else partition
+        if isinstance(found, Partition) and not found.replica.is_leader:
+            return ErrorCode.NOT_LEADER_OR_FOLLOWER
+        return found
+
+    def find_readable(self, topic: str, index: int) -> Partition | ErrorCode:
+        """The same, or a partition that this node follows."""
+        partition = self._partitions.get((topic, index))
+        return partition if partition is not None else self.find(topic, index)
+
+    def get(self, topic: str, index: int) -> Partition | None:
+        """The partition, if it was opened."""
+        return self._partitions.get((topic, index))
 
     def find_log(self, topic: str, index: int) -> PartitionLog | None:
         """The log of a partition that exists, not loaded by this: what upkeep looks at without serving it."""
@@ -145,62 +102,140 @@ class Replicas:
         """The partitions that were used since the node started."""
         return self._partitions
 
-    def _open(self, topic: str, index: int) -> Partition | ErrorCode:
+    def open(self, topic: str, index: int, *, as_follower: bool) -> Partition | ErrorCode:
+        """Open a partition as the image places it; one led elsewhere only with `as_follower`."""
         placement = self._topics.topic(topic)
         if placement is None or not 0 <= index < len(placement.partitions):
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         place = placement.partitions[index]
-        if place.leader != self._node_id:
+        if place.leader != self.node_id and not (as_follower and self.node_id in place.replicas):
             return ErrorCode.NOT_LEADER_OR_FOLLOWER
         log = self._open_log(placement, index)
-        replica = Replica(self._node_id)
+        if log.is_offline or (not log.is_blank and log.load(self._clock()) is None):
+            # Tried again by the next request, unless the directory failed.
+            return ErrorCode.KAFKA_STORAGE_ERROR
+        replica = Replica(self.node_id, log.config.min_insync_replicas)
+        replica.on_loaded(
+            log.log_end_offset, log.flushed_offset, max(log.high_watermark, log.log_start_offset)
+        )
         partition = Partition(topic, placement.topic_id, index, log, replica)
-        if log.load(self._clock()) is None:
-            return (
-                ErrorCode.KAFKA_STORAGE_ERROR
-            )  # tried again by the next request, unless the directory failed
         log.flush_listener = lambda _: self._on_flushed(partition)
-        replica.become_leader(place.leader_epoch, place.isr, log.log_end_offset, log.flushed_offset)
-        log.high_watermark = replica.high_watermark
         self._partitions[topic, index] = partition
+        self.apply(partition, place)
         return partition
+
+    # -- leadership
+
+    def apply(self, partition: Partition, place: PartitionPlacement) -> bool:
+        """The image places it so. True when it has another role, leader or leader epoch than before."""
+        replica = partition.replica
+        if replica.is_outdated(place):
+            return False
+        if place.leader != self.node_id:
+            was_leader = replica.is_leader
+            is_new = replica.become_follower(place)
+            if was_leader:
+                self._fail_soon(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+            elif is_new:
+                self._wake_soon(partition, BROKEN)
+            return is_new
+        partition.on_durable = None
+        before = replica.high_watermark
+        is_new = replica.become_leader(
+            place, partition.log.log_end_offset, partition.durable_end_offset, self._monotonic()
+        )
+        partition.log.high_watermark = replica.high_watermark
+        if is_new:
+            self._wake_soon(partition, BROKEN)
+        self.after_isr_change(partition, advanced=replica.high_watermark > before)
+        return is_new
+
+    def after_isr_change(self, partition: Partition, *, advanced: bool) -> None:
+        """The ISR in force may be another: what waits is safe, or will not be for now."""
+        if advanced:
+            self.advance(partition)
+        if not partition.replica.has_enough_replicas and len(partition.produce_waiters):
+            error = ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
+            self._fail_waiters_soon(partition, partition.produce_waiters.clear(), error)
 
     # -- what happens to a partition
 
     def append(
-        self, partition: Partition, records: bytearray | memoryview | None, now_ms: int, version: int
+        self,
+        partition: Partition,
+        records: bytearray | memoryview | None,
+        now_ms: int,
+        version: int,
+        acks: int = ACKS_ALL,
     ) -> AppendResult:
-        """Append one client batch; safe once the high watermark has passed its last offset."""
+        """Append one client batch; safe once the high watermark (or, with acks=1, the durable end) is past it."""
         replica = partition.replica
+        if not self._lease.is_held():
+            return _NOT_LEADER
+        if acks == ACKS_ALL and not replica.has_enough_replicas:
+            return AppendResult(ErrorCode.NOT_ENOUGH_REPLICAS)
         log = partition.log
         result = log.append_as_leader(records, replica.leader_epoch, now_ms, version)
         if result.error is ErrorCode.NONE and not result.duplicate:
             partition.appended_bytes += len(records or ())
-            if replica.on_local_append(log.log_end_offset, durable=not log.durable_gating):
-                self._advance(partition)
+            is_followed = bool(replica.followers)
+            monotonic_ms = self._monotonic() if is_followed else 0
+            if replica.on_local_append(log.log_end_offset, monotonic_ms, durable=not log.durable_gating):
+                self.advance(partition)
+            if is_followed:
+                self._wake_soon(partition, APPENDED)
+                if not partition.is_lag_watched and self.on_behind is not None:
+                    self.on_behind(partition)
         return result
 
     def _on_flushed(self, partition: Partition) -> None:
-        if partition.replica.on_flushed(partition.log.flushed_offset):
-            self._advance(partition)
+        replica = partition.replica
+        if not replica.is_leader:
+            replica.on_flushed(partition.log.flushed_offset)
+            if partition.on_durable is not None:
+                partition.on_durable(partition)
+            return
+        if replica.on_flushed(partition.log.flushed_offset):
+            self.advance(partition)
+        if len(partition.durable_waiters):
+            self._confirm(partition, partition.durable_waiters.advance(replica.durable_end_offset))
 
-    def _advance(self, partition: Partition) -> None:
+    def advance(self, partition: Partition) -> None:
+        """The high watermark of the replica has moved."""
         high_watermark = partition.log.high_watermark = partition.replica.high_watermark
         partition.visible_bytes = partition.appended_bytes
-        for waiter in partition.produce_waiters.advance(high_watermark):
-            waiter.on_passed(partition)
-        self._wake_soon(partition, broken=False)
+        if len(partition.produce_waiters):
+            self._confirm(partition, partition.produce_waiters.advance(high_watermark))
+        self._wake_soon(partition, ADVANCED)
 
-    def _wake_soon(self, partition: Partition, *, broken: bool) -> None:
-        if not self._advanced:
+    def _confirm(self, partition: Partition, passed: list[ProduceWaiter]) -> None:
+        if not passed:
+            return
+        if self._lease.is_held():
+            for waiter in passed:
+                waiter.on_passed(partition)
+        else:
+            for waiter in passed:
+                waiter.on_failed(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+    def note_change(self, partition: Partition, change: int) -> None:
+        """Something that others did to the log; see `waiters` for the bits."""
+        self._wake_soon(partition, change)
+
+    def _wake_soon(self, partition: Partition, change: int) -> None:
+        if not self._changed:
             self._call_soon(self._wake_fetches)
-        self._advanced[partition] = broken or self._advanced.get(partition, False)
+        self._changed[partition] = self._changed.get(partition, 0) | change
 
     def _wake_fetches(self) -> None:
-        advanced, self._advanced = self._advanced, {}
-        for partition, broken in advanced.items():
-            for waiter in self.watchers.of(partition):
-                waiter.on_advance(broken=broken)
+        changed, self._changed = self._changed, {}
+        woken: dict[FetchWaiter, None] = {}
+        for partition, change in changed.items():
+            for watcher in self.watchers.of(partition):
+                if watcher.on_change(partition, change):
+                    woken[watcher] = None
+        for watcher in woken:
+            watcher.wake()
 
     # -- image and failures
 
@@ -208,33 +243,63 @@ class Replicas:
         """Topics that did not exist before, in no life of this node."""
         self._created.update(topic.topic_id for topic in created)
 
+    def close(self, partition: Partition, error: ErrorCode) -> None:
+        """The partition is no longer here; whoever waits for it gets `error`. Its log is the caller's."""
+        partition.is_closed = True
+        partition.on_durable = None
+        self._partitions.pop((partition.topic, partition.index), None)
+        self._fail_soon(partition, error)
+
     def on_topics_changed(self, deleted: Sequence[TopicPlacement], reconfigured: Sequence[str]) -> None:
         """The image has changed: topics are gone, or the settings of some are different."""
         now_ms = self._clock()
         for topic in deleted:
             self._created.discard(topic.topic_id)
             for index in range(len(topic.partitions)):
-                partition = self._partitions.pop((topic.name, index), None)
+                partition = self._partitions.get((topic.name, index))
                 self._logs.delete(topic.name, index, now_ms)
                 if partition is not None:
-                    self._fail_soon(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+                    self.close(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         for name in reconfigured:
             placement = self._topics.topic(name)
             for index in range(len(placement.partitions) if placement is not None else 0):
                 partition = self._partitions.get((name, index))
                 if partition is not None:
-                    partition.log.update_config(self._topics.log_config(name))
+                    self._reconfigure(partition)
 
-    def on_log_dir_failure(self, logs: Sequence[PartitionLog]) -> None:
-        """A log directory went offline: nothing that waits for its partitions can be acknowledged."""
+    def _reconfigure(self, partition: Partition) -> None:
+        config = self._topics.log_config(partition.topic)
+        partition.log.update_config(config)
+        advanced = partition.replica.set_min_insync_replicas(config.min_insync_replicas)
+        if partition.replica.is_leader:
+            self.after_isr_change(partition, advanced=advanced)
+
+    def remove(self, topic: str, index: int) -> None:
+        """This node is no replica of the partition any more: its log goes."""
+        partition = self._partitions.get((topic, index))
+        self._logs.delete(topic, index, self._clock())
+        if partition is not None:
+            self.close(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+    def on_log_dir_failure(self, logs: Sequence[PartitionLog]) -> list[Partition]:
+        """A log directory went offline: nothing that waits for its partitions can be acknowledged. Which they are."""
+        failed = []
         for log in logs:
             partition = self._partitions.get((log.topic, log.partition))
             if partition is not None and partition.log is log:
                 self._fail_soon(partition, ErrorCode.KAFKA_STORAGE_ERROR)
+                failed.append(partition)
+        return failed
 
     def _fail_soon(self, partition: Partition, error: ErrorCode) -> None:
+        waiters = [*partition.produce_waiters.clear(), *partition.durable_waiters.clear()]
+        self._fail_waiters_soon(partition, waiters, error)
+        self._wake_soon(partition, BROKEN)
+
+    def _fail_waiters_soon(
+        self, partition: Partition, waiters: Sequence[ProduceWaiter], error: ErrorCode
+    ) -> None:
         """Why soon: an answer lets its connection send the next request, which must find everything in order."""
-        waiters = partition.produce_waiters.clear()
 
         def fail() -> None:
             for waiter in waiters:
@@ -242,4 +307,3 @@ class Replicas:
 
         if waiters:
             self._call_soon(fail)
-        self._wake_soon(partition, broken=True)

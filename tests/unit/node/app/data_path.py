@@ -29,6 +29,8 @@ class Place:
     leader: int = 1
     leader_epoch: int = 0
     isr: tuple[int, ...] = (1,)
+    replicas: tuple[int, ...] = (1,)
+    partition_epoch: int = 0
 
 
 @dataclass

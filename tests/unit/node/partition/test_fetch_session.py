@@ -42,7 +42,7 @@ def test_a_session_remembers_partitions_and_counts_epochs() -> None:
     assert plan.incremental
     assert [(p.index, p.fetch_offset) for p in plan.partitions] == [(0, 0), (1, 7)]
     plan = resolve(cache, 101, 2, ask(2), forgotten=(("t", 0),))
-    assert [p.index for p in plan.partitions] == [1, 2]
+    assert [p.index for p in plan.partitions] == [1, 2] and [p.index for p in plan.dropped] == [0]
 
 
 def test_unknown_ids_and_wrong_epochs() -> None:
@@ -95,9 +95,34 @@ def test_an_incremental_answer_mentions_only_what_changed() -> None:
     assert partition.note_answer(ErrorCode.NONE, 6, 6, 2, has_records=False), "recovery is told"
 
 
-def test_served_partitions_go_last() -> None:
+def test_only_what_changed_is_looked_at_and_served_partitions_go_last() -> None:
     cache = sessions()
     plan = resolve(cache, 0, 0, ask(0, 1, 2))
-    assert plan.session is not None
-    cache.rotate(plan.session, [plan.partitions[0]])
-    assert [p.index for p in resolve(cache, plan.session_id, 1, []).partitions] == [1, 2, 0]
+    assert plan.session is not None and [p.index for p in plan.partitions] == [0, 1, 2]
+    plan.session.dirty.clear()
+    assert resolve(cache, plan.session_id, 1, []).partitions == []
+    plan.session.dirty[plan.partitions[2]] = None  # its watch has heard of news
+    plan.session.dirty[plan.partitions[0]] = None
+    again = resolve(cache, plan.session_id, 2, ask(2, offset=5))
+    assert [(p.index, p.fetch_offset) for p in again.partitions] == [(0, 0), (2, 5)]
+    gone = resolve(cache, plan.session_id, 3, [], forgotten=(("t", 2), ("t", 9)))
+    assert [p.index for p in gone.partitions] == [0] and [p.index for p in gone.dropped] == [2]
+
+
+def test_a_position_that_is_told_anew_is_to_be_taken_note_of() -> None:
+    cache = sessions()
+    plan = resolve(cache, 0, 0, ask(0))
+    plan.partitions[0].is_reported = True
+    assert resolve(cache, plan.session_id, 1, []).partitions[0].is_reported
+    assert not resolve(cache, plan.session_id, 2, ask(0, offset=3)).partitions[0].is_reported
+
+
+def test_a_consumer_never_displaces_a_follower() -> None:
+    cache = sessions(slots=1)
+    removed: list[int] = []
+    cache.on_removed = lambda session: removed.append(session.session_id)
+    consumer = resolve(cache, 0, 0, ask(0, 1, 2)).session_id
+    follower = cache.resolve(0, 0, ask(0), (), False, 1, is_replica=True).session_id
+    assert follower and removed == [consumer]
+    assert resolve(cache, 0, 0, ask(0, 1, 2), now_ms=2).session_id == 0
+    assert resolve(cache, follower, -1, []).session_id == 0 and removed == [consumer, follower]

@@ -3,6 +3,7 @@
 from tests.unit.node.app.data_path import World, batch
 
 from odradek.node.partition.replicas import Partition
+from odradek.node.partition.waiters import BROKEN
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.log_config import LogConfig
 
@@ -12,9 +13,12 @@ class Watcher:
         self.calls = 0
         self.broken = False
 
-    def on_advance(self, *, broken: bool) -> None:
+    def on_change(self, partition: Partition, change: int) -> bool:
+        self.broken = bool(change & BROKEN)
+        return True
+
+    def wake(self) -> None:
         self.calls += 1
-        self.broken = broken
 
 
 def test_a_partition_is_opened_at_its_first_use_and_kept() -> None:

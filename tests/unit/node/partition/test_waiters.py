@@ -29,3 +29,14 @@ def test_a_watcher_of_many_partitions_is_forgotten_in_all() -> None:
     watchers.discard(2)
     watchers.discard(2)
     assert len(watchers) == 0 and not watchers._by_partition
+
+
+def test_one_partition_of_a_watcher_may_be_let_go() -> None:
+    watchers: PartitionWatchers[str, int] = PartitionWatchers()
+    watchers.add(1, ["p"])
+    watchers.add(1, ["q"])
+    watchers.remove(1, "p")
+    watchers.remove(1, "p")
+    assert watchers.of("p") == [] and watchers.of("q") == [1]
+    watchers.remove(1, "q")
+    assert len(watchers) == 0 and not watchers._by_partition

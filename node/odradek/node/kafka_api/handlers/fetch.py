@@ -22,6 +22,7 @@ from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.api import ApiKey
 from odradek.proto.kafka.messages.fetch import FetchRequest, FetchResponse
 
+_FIRST_WITH_RACK = 11
 _FIRST_WITH_TOPIC_IDS = 13
 _FIRST_WITH_REPLICA_STATE = 15
 
@@ -69,6 +70,9 @@ class FetchHandlers:
             partitions=asked,
             forgotten=forgotten,
             uses_topic_ids=by_id,
+            replica_epoch=state.replica_epoch,
+            rack_id=request.rack_id,
+            may_read_followers=version >= _FIRST_WITH_RACK,
         )
         isolation_level = request.isolation_level
         return self._service.fetch(context, command).map(lambda result: _response(result, isolation_level))
@@ -96,6 +100,7 @@ def _partition(answer: FetchedPartition, isolation_level: int) -> FetchResponse.
         last_stable_offset=answer.last_stable_offset,
         log_start_offset=answer.log_start_offset,
         aborted_transactions=no_aborted_transactions(isolation_level),
+        preferred_read_replica=answer.preferred_read_replica,
         records=answer.records,
     )
     if answer.diverging is not None:

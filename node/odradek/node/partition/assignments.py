@@ -1,0 +1,204 @@
+"""Where the metadata places partitions, and what this node does about it: lead, follow, or let go. A thin shell.
+
+A delta costs what changed in it: a partition that stayed the same object is passed over. Partitions that this node
+comes to follow are opened a few at a time, so that thousands of them do not stop the loop; those it leads are opened
+when somebody uses them.
+
+A log of a partition that is placed elsewhere is deleted: after the last image that names this node a replica, and for
+what happened while the node was away, at its first image. What is on disk of a topic that nobody knows stays: the
+next topic of its name moves it aside.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from typing import Final, Protocol
+
+from odradek.node.partition.in_sync import InSync
+from odradek.node.partition.partition import Partition
+from odradek.node.partition.placement import Delta, PartitionPlacement, TopicPlacement
+from odradek.node.partition.ports import CallSoon
+from odradek.node.partition.replicas import Replicas
+from odradek.node.runtime.alarm import Alarm
+from odradek.proto.kafka.errors import ErrorCode
+
+log = logging.getLogger(__name__)
+
+TOPIC: Final = 2
+BROKER: Final = 4
+"""Kinds of resources that configs belong to, with the numbers of the wire."""
+
+_OPENED_PER_TURN: Final = 512
+_LOAD_COSTS: Final = 32
+"""Of a log that is on disk, in units of one that is not."""
+_WAIT_WHILE_OPENING_MS: Final = 5
+_RETRY_MS: Final = 1_000
+
+
+class Following(Protocol):
+    """`odradek.node.partition.follower.Fetchers`."""
+
+    def follow(self, partition: Partition) -> None: ...
+    def unfollow(self, partition: Partition) -> None: ...
+    def hurry(self, wait_ms_max: int | None) -> None: ...
+
+
+class OnDisk(Protocol):
+    def __call__(self) -> Iterable[tuple[str, int]]:
+        """Topic and partition of every log on disk."""
+
+
+class Assignments:
+    def __init__(
+        self,
+        replicas: Replicas,
+        in_sync: InSync,
+        fetchers: Following,
+        on_disk: OnDisk,
+        call_soon: CallSoon,
+        new_alarm: Callable[[Callable[[int], int | None]], Alarm],
+    ) -> None:
+        self._replicas = replicas
+        self._node_id = replicas.node_id
+        self._in_sync = in_sync
+        self._fetchers = fetchers
+        self._on_disk = on_disk
+        self._call_soon = call_soon
+        self._alarm = new_alarm(self._on_retry)
+        self._to_open: dict[tuple[str, int], None] = {}
+        self._failed_to_open: dict[tuple[str, int], None] = {}
+        self._is_opening = False
+        self._is_first = True
+        self.on_expected: Callable[[Collection[int]], None] | None = None
+        """Hears of the followers of partitions that this node has come to lead."""
+
+    def on_image(self, delta: Delta, image: object) -> None:
+        """Every image, in order; the first is what was there before this life of the node."""
+        is_first, self._is_first = self._is_first, False
+        known = delta.before.topics_by_id
+        deleted = list(delta.deleted_topics.values())
+        for topic in deleted:
+            self._forget_topic(topic)
+        if not is_first:
+            created = [one for topic_id, one in delta.changed_topics.items() if topic_id not in known]
+            self._replicas.on_topics_created(created)
+        reconfigured = self._reconfigured(delta)
+        if deleted or reconfigured:
+            self._replicas.on_topics_changed(deleted, reconfigured)
+        expected: set[int] = set()
+        for topic_id, topic in delta.changed_topics.items():
+            before = known.get(topic_id)
+            self._place_topic(topic, () if before is None else before.partitions, expected)
+        if is_first:
+            self._sweep(delta)
+        if delta.changed_brokers:
+            self._in_sync.on_brokers_changed(delta.changed_brokers.keys())
+        expected.discard(self._node_id)
+        if expected and self.on_expected is not None:
+            self.on_expected(expected)
+
+    def _reconfigured(self, delta: Delta) -> list[str]:
+        kinds = {kind for kind, _ in delta.changed_configs}
+        if BROKER in kinds:  # every default may be another
+            return list({topic for topic, _ in self._replicas.opened()})
+        return [name for kind, name in delta.changed_configs if kind == TOPIC]
+
+    def _place_topic(
+        self, topic: TopicPlacement, before: Collection[PartitionPlacement], expected: set[int]
+    ) -> None:
+        earlier = list(before)
+        count = len(earlier)
+        for index, place in enumerate(topic.partitions):
+            old = earlier[index] if index < count else None
+            if old is not place and old != place:
+                self._place(topic.name, index, place, old, expected)
+
+    def _place(
+        self,
+        topic: str,
+        index: int,
+        place: PartitionPlacement,
+        old: PartitionPlacement | None,
+        expected: set[int],
+    ) -> None:
+        partition = self._replicas.get(topic, index)
+        if self._node_id not in place.replicas:
+            if partition is not None or (old is not None and self._node_id in old.replicas):
+                self._let_go(topic, index, partition)
+        elif partition is not None:
+            is_new = self._replicas.apply(partition, place)
+            if place.leader != self._node_id:
+                if is_new:
+                    self._fetchers.follow(partition)
+            elif is_new:
+                self._fetchers.unfollow(partition)
+                expected.update(place.replicas)
+            else:
+                self._in_sync.reconsider(partition)
+        elif place.leader == self._node_id:
+            self._to_open.pop((topic, index), None)
+            expected.update(place.replicas)
+        elif place.leader >= 0:
+            self._open_soon((topic, index))
+
+    def _let_go(self, topic: str, index: int, partition: Partition | None) -> None:
+        log.info("%s-%d is no longer placed on this node", topic, index)
+        if partition is not None:
+            self._fetchers.unfollow(partition)
+        self._to_open.pop((topic, index), None)
+        self._replicas.remove(topic, index)
+
+    def _forget_topic(self, topic: TopicPlacement) -> None:
+        for index in range(len(topic.partitions)):
+            self._to_open.pop((topic.name, index), None)
+            self._failed_to_open.pop((topic.name, index), None)
+            partition = self._replicas.get(topic.name, index)
+            if partition is not None:
+                self._fetchers.unfollow(partition)
+
+    def _sweep(self, delta: Delta) -> None:
+        """Let go of logs that were placed elsewhere while this node was away."""
+        topics = {topic.name: topic for topic in delta.changed_topics.values()}
+        for name, index in list(self._on_disk()):
+            topic = topics.get(name)
+            if topic is None or index >= len(topic.partitions):
+                continue
+            if self._node_id not in topic.partitions[index].replicas:
+                self._let_go(name, index, self._replicas.get(name, index))
+
+    # -- opening what is followed
+
+    def _open_soon(self, key: tuple[str, int]) -> None:
+        self._to_open[key] = None
+        if not self._is_opening:
+            self._is_opening = True
+            self._fetchers.hurry(_WAIT_WHILE_OPENING_MS)
+            self._call_soon(self._open_some)
+
+    def _open_some(self) -> None:
+        budget = _OPENED_PER_TURN
+        while self._to_open and budget > 0:
+            key = next(iter(self._to_open))
+            del self._to_open[key]
+            partition = self._replicas.get(*key) or self._replicas.open(*key, as_follower=True)
+            if isinstance(partition, Partition):
+                budget -= 1 if partition.log.is_blank else _LOAD_COSTS
+                if not partition.replica.is_leader:
+                    self._fetchers.follow(partition)
+            elif partition is ErrorCode.KAFKA_STORAGE_ERROR:
+                budget -= _LOAD_COSTS
+                self._failed_to_open[key] = None
+                self._alarm.announce(self._alarm.monotonic_ms() + _RETRY_MS)
+        if self._to_open:
+            self._call_soon(self._open_some)
+        else:
+            self._is_opening = False
+            self._fetchers.hurry(None)
+
+    def _on_retry(self, now_ms: int) -> int | None:
+        """A log that could not be loaded may be, by now (a full disk)."""
+        failed, self._failed_to_open = self._failed_to_open, {}
+        for key in failed:
+            self._open_soon(key)
+        return None
