@@ -1,40 +1,51 @@
 """The node: the only place that constructs and wires, and the order in which things live and die.
 
-Start: claim the directories, open the logs and the Raft groups, register in the metadata, then accept connections;
-a client that connects finds a node that works. Stop: accept nothing, let the groups and logs become durable, leave
-the mark of a clean end.
+Start: claim the directories, open the logs and the Raft groups, wait until the metadata here is the cluster's, register
+in it, let the parts hear of it, accept connections, and wait until the controller counts on this node: a client that
+reads the announcement finds a node that works. Stop: have others lead what is led here, accept nothing, let the
+groups and logs become durable, leave the mark of a clean end.
 
 Does not decide anything a test would want to vary; what it refuses is a configuration that this release cannot
-serve (several nodes, encrypted listeners).
+serve (nodes with one role, encrypted listeners).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 
 from odradek.node.app.context import RequestContext
 from odradek.node.config import ConfigError, Listener, NodeConfig
-from odradek.node.config.identity import Identity, claim_directories, random_uuid
+from odradek.node.config.identity import (
+    Identity,
+    claim_directories,
+    format_uuid,
+    join_cluster,
+    random_uuid,
+)
 from odradek.node.controller.image import BrokerImage, Endpoint
+from odradek.node.interbroker.lifecycle import RegistrationRefusedError
+from odradek.node.interbroker.registration import registration_request
+from odradek.node.kafka_api.forwarding import Forwarder
+from odradek.node.kafka_api.registry import Registry, settled
 from odradek.node.kafka_api.routes import build_registry
 from odradek.node.kafka_api.session import Session
 from odradek.node.net.listener import Connection, ConnectionLimits
 from odradek.node.net.listener import Listener as NetListener
 from odradek.node.partition.maintenance import Maintenance
 from odradek.node.ports import NodePorts, system_ports
+from odradek.node.quorum import Quorum
 from odradek.node.runtime.alarm import Alarm
 from odradek.node.services import Services
-from odradek.raft.host import HostSettings, RaftHost
+from odradek.proto.kafka.schema import Message
 from odradek.storage.disk import DiskError, DiskLockedError
 from odradek.storage.log_dir import LogDir
 from odradek.storage.log_dirs import LogDirs
 
-METADATA_GROUP = 0
-RAFT_DIRECTORY = "raft"
 DRAIN_TIMEOUT_S = 5
+LEAVE_TIMEOUT_MS = 5_000
+FOUNDING_RETRY_S = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +58,10 @@ class Broker:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._ports = ports or system_ports(self._loop)
-        self._random = self._ports.random
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
         self._listeners: list[NetListener] = []
         self._disk = self._ports.open_disk(config.open_files_max)
+        self._identity: Identity | None = None
         self._log_dirs = LogDirs(
             self._disk,
             config.log_dirs,
@@ -62,17 +73,15 @@ class Broker:
         )
         self._maintenance = Maintenance(self._log_dirs, self._ports.wall_ms, self._new_alarm)
         self._log_dirs.on_deadline = self._maintenance.announce
-        self._raft = RaftHost(
-            config.node_id,
-            self._disk,
-            os.path.join(config.metadata_log_dir, RAFT_DIRECTORY),
-            settings=HostSettings(threaded=self._ports.is_threaded),
-            random=self._random,
-            on_failure=self._fail,
+        self._quorum = Quorum(
+            config, self._ports, self._disk, self._cluster_id, self._fail, self._on_peer_lost
         )
-        self._services = Services(config, self._log_dirs, self._ports, self._loop, self._new_alarm)
+        self._services = Services(
+            config, self._log_dirs, self._ports, self._loop, self._new_alarm, self._dispatch
+        )
         self._log_dirs.find = self._services.replicas.find_log
-        self._registry = build_registry(self._services)
+        self._registry: Registry = build_registry(self._services)
+        self._forwarder = Forwarder(config.node_id, self._services.controller, self._services.outward.peers)
 
     # -- life
 
@@ -83,21 +92,23 @@ class Broker:
         except BaseException:
             for listener in self._listeners:
                 listener.stop_accepting()
+            self._services.stop()
             self._maintenance.stop()
-            await self._raft.stop()
+            await self._quorum.stop()
             self._log_dirs.release_locks()
             raise
 
     async def _start(self) -> None:
         config = self._config
-        identity = claim_directories(
+        self._identity = claim_directories(
             self._disk,
             config.log_dirs,
             node_id=config.node_id,
             cluster_id=config.cluster_id,
-            random_bytes=self._random.randbytes,
+            is_founder=self._quorum.is_alone,
+            random_bytes=self._ports.random.randbytes,
         )
-        for path, reason in identity.failed.items():
+        for path, reason in self._identity.failed.items():
             log.error("log directory %s cannot be used: %s", path, reason)
         for listener in config.client_listeners:
             self._listeners.append(await self._bind(listener))
@@ -107,15 +118,73 @@ class Broker:
             raise ConfigError(
                 f"the data in {', '.join(config.log_dirs)} is in use by another process"
             ) from None
-        await self._raft.start()
-        await self._join_groups()
-        await self._services.controller.start(identity.cluster_id, self._registration(identity))
+        services = self._services
+        await self._quorum.start()
+        self._quorum.open(services.controller.machine, services.coordinators.state_machines())
+        services.attach(self._quorum.metadata, self._quorum.shards)
+        await self._quorum.current()
+        await self._join(self._identity)
         self._maintenance.start()
+
+    async def _join(self, identity: Identity) -> None:
+        """Become a member of the cluster, and begin to serve."""
+        services = self._services
+        cluster_id = await self._find_cluster(identity)
+        broker = self._registration(identity)
+        if self._quorum.is_alone:
+            await services.controller.start(cluster_id, broker)
+            await self._accept()
+            return
+        lifecycle = services.outward.begin_life(
+            registration_request(cluster_id, broker), lambda: services.controller.image.applied_index
+        )
+        try:
+            await lifecycle.register()
+        except RegistrationRefusedError as error:
+            raise ConfigError(str(error)) from None
+        await self._quorum.current()
+        services.controller.open()
+        await self._accept()
+        lifecycle.begin()
+        await lifecycle.serving()
+
+    async def _find_cluster(self, identity: Identity) -> str:
+        """The id of the cluster, which the first active controller gives it. Raises ConfigError for another one's."""
+        controller = self._services.controller
+        if self._quorum.is_alone:
+            return identity.cluster_id
+        while not controller.image.cluster_id:
+            if controller.is_active:
+                fresh = format_uuid(random_uuid(self._ports.random.randbytes))
+                await controller.found(identity.cluster_id or fresh)
+            else:
+                await asyncio.sleep(FOUNDING_RETRY_S)
+            await self._quorum.current()
+        cluster_id = controller.image.cluster_id
+        if not identity.cluster_id:
+            join_cluster(self._disk, identity, self._config.node_id, cluster_id)
+            self._identity = identity._replace(cluster_id=cluster_id)
+        elif identity.cluster_id != cluster_id:
+            raise ConfigError(
+                f"the data in {', '.join(identity.directory_ids)} belongs to cluster {identity.cluster_id}, but the"
+                f" nodes of controller.quorum.voters to cluster {cluster_id}"
+            )
+        return cluster_id
+
+    async def _accept(self) -> None:
         for bound in self._listeners:
             await bound.accept()
 
     async def stop(self) -> None:
-        """Accept nothing, answer what waits, make everything durable, close."""
+        """Hand over, accept nothing, answer what waits, make everything durable, close."""
+        lifecycle = self._services.outward.lifecycle
+        if (
+            lifecycle is not None
+            and lifecycle.is_serving
+            and self._config.controlled_shutdown_enable
+            and not await lifecycle.leave(LEAVE_TIMEOUT_MS)
+        ):
+            log.warning("not everything that is led here was handed over in %d ms", LEAVE_TIMEOUT_MS)
         for listener in self._listeners:
             listener.stop_accepting()
             listener.stop_reading()
@@ -125,11 +194,11 @@ class Broker:
                 await self._services.produce.drain()
         except TimeoutError:
             log.warning("the disk did not confirm everything within %d s", DRAIN_TIMEOUT_S)
-        self._services.coordinators.stop()
+        self._services.stop()
         for listener in self._listeners:
             listener.close_connections()
         try:
-            await self._raft.stop()
+            await self._quorum.stop()
         except DiskError as error:
             log.error("the Raft log could not be closed cleanly: %s", error)
         self._log_dirs.close()
@@ -153,7 +222,9 @@ class Broker:
             config.socket_request_max_bytes,
         )
         bound = NetListener(
-            listener.name, limits, lambda connection: Session(connection, self._registry, make_context)
+            listener.name,
+            limits,
+            lambda connection: Session(connection, self._registry, make_context, self._forwarder),
         )
 
         def make_context(connection: Connection, client_id: str | None) -> RequestContext:
@@ -165,26 +236,6 @@ class Broker:
             raise ConfigError(f"cannot listen on {listener.address}: {error.strerror or error}") from None
         return bound
 
-    async def _join_groups(self) -> None:
-        """Open the metadata group and the coordinator shards; all of them are led here when this returns."""
-        voters = [self._config.node_id]
-        services = self._services
-        metadata = self._raft.open_group(METADATA_GROUP, voters, services.controller.machine)
-        services.controller.attach(metadata)
-        shards = [
-            self._raft.open_group(METADATA_GROUP + 1 + index, voters, machine)
-            for index, machine in enumerate(services.coordinators.state_machines())
-        ]
-        for index, shard in enumerate(shards):
-            services.coordinators.attach(index, shard)
-        for group in (metadata, *shards):
-            if group.damaged:
-                raise ConfigError(
-                    f"the Raft log in {self._config.metadata_log_dir} has lost acknowledged entries (group"
-                    f" {group.group_id}): restore the directory from a copy, or start with an empty one"
-                )
-            await group.wait_until_leader()
-
     def _registration(self, identity: Identity) -> BrokerImage:
         config = self._config
         endpoints: dict[str, Endpoint] = {}
@@ -195,8 +246,8 @@ class Broker:
             endpoints[bound.name] = Endpoint(host, port, config.security_map.get(bound.name, "PLAINTEXT"))
         return BrokerImage(
             config.node_id,
-            epoch=0,
-            incarnation_id=random_uuid(self._random.randbytes),
+            epoch=-1,
+            incarnation_id=random_uuid(self._ports.random.randbytes),
             endpoints=endpoints,
             rack=config.rack,
             directories=tuple(identity.directory_ids.values()),
@@ -214,13 +265,35 @@ class Broker:
             client_host=connection.peer_host,
         )
 
+    async def _dispatch(self, request: Message, version: int) -> Message:
+        """Carry out a request of this node to itself as if another node had sent it."""
+        key = request.INFO.key
+        assert key is not None, request
+        outcome = await settled(self._registry.routes[key].call(self._own_context, request, version))
+        assert isinstance(outcome, Message), f"{outcome!r} to {request!r}"
+        return outcome
+
+    @property
+    def _own_context(self) -> RequestContext:
+        name = self._config.inter_broker_listener_name
+        return RequestContext("odradek", "User:ANONYMOUS", name, "localhost", 0, "own", "localhost")
+
+    def _cluster_id(self) -> str:
+        known = "" if self._identity is None else self._identity.cluster_id
+        return known or self._services.controller.image.cluster_id
+
+    def _on_peer_lost(self, node_id: int) -> None:
+        self._services.controller.on_broker_lost(node_id)
+        if self._services.outward.lifecycle is not None:
+            self._services.outward.lifecycle.hurry()
+
     def _new_alarm(self, on_due: Callable[[int], int | None]) -> Alarm:
         return Alarm(self._loop, on_due)
 
     # -- failures
 
     def _on_log_dir_failure(self, home: LogDir, error: DiskError) -> None:
-        self._services.replicas.on_log_dir_failure(self._log_dirs.logs_in(home))
+        self._services.replication.on_log_dir_failure(self._log_dirs.logs_in(home))
         if all(each.error is not None for each in self._log_dirs.dirs):
             self._fail(error)
 
@@ -230,14 +303,10 @@ class Broker:
 
 
 def _refuse_what_is_not_served(config: NodeConfig) -> None:
-    """This release is one node: say so at the start, not when a client finds out."""
+    """Say so at the start, not when a client finds out."""
     if not (config.is_broker and config.is_controller):
         raise ConfigError(
             f"process.roles={','.join(sorted(config.roles))}: a node of this release is both; use broker,controller"
         )
-    others = [voter for voter in config.quorum_voters if voter.node_id != config.node_id]
-    if others:
-        named = ", ".join(f"{voter.node_id}@{voter.host}:{voter.port}" for voter in others)
-        raise ConfigError(f"controller.quorum.voters names {named}: this release runs clusters of one node")
     if not config.client_listeners:
         raise ConfigError("listeners has none for clients: every name in it is in controller.listener.names")

@@ -6,11 +6,14 @@ Metadata flows from the controller's image to the replicas and the coordinators;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from odradek.node.app.brokers import BrokersService
 from odradek.node.app.cluster import ClusterService
 from odradek.node.app.configs import ConfigsService
 from odradek.node.app.context import RequestContext
+from odradek.node.app.elections import ElectionsService
+from odradek.node.app.features import FeaturesService
 from odradek.node.app.fetch import FetchService
 from odradek.node.app.groups import Endpoint as CoordinatorEndpoint
 from odradek.node.app.groups import GroupsService
@@ -19,21 +22,28 @@ from odradek.node.app.metadata import MetadataService
 from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
+from odradek.node.app.quorum import QuorumListener, QuorumService
+from odradek.node.app.reassignments import ReassignmentsService
 from odradek.node.app.records import RecordsService
 from odradek.node.app.topics import TopicsService
 from odradek.node.config import NodeConfig
 from odradek.node.controller.controller import Controller
 from odradek.node.controller.delta import MetadataDelta
 from odradek.node.controller.effective import EffectiveConfigs
-from odradek.node.controller.image import EMPTY_IMAGE, MetadataImage, ResourceType, TopicImage
+from odradek.node.controller.image import BrokerImage, MetadataImage, TopicImage
 from odradek.node.controller.settings import ControllerSettings
 from odradek.node.coordinator.config import GroupConfig
 from odradek.node.coordinator.group.shard import member_ids
 from odradek.node.coordinator.runtime import CoordinatorRuntime
+from odradek.node.interbroker.controller_channel import Dispatch
+from odradek.node.interbroker.outward import Outward
+from odradek.node.net.peer import Peers
 from odradek.node.partition.fetch_session import FetchSessions
-from odradek.node.partition.replicas import Replicas
+from odradek.node.partition.replication import Replication, ReplicationPorts
+from odradek.node.partition.replication_config import replication_config
 from odradek.node.ports import NodePorts
 from odradek.node.runtime.alarm import Alarm
+from odradek.raft.group import RaftGroup
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dirs import LogDirs
 
@@ -71,6 +81,21 @@ class ImageView:
         topic = self.image.topic(name)
         return 0 if topic is None else len(topic.partitions)
 
+    def broker(self, broker_id: int) -> BrokerImage | None:
+        return self.image.brokers.get(broker_id)
+
+    def broker_epoch(self, broker_id: int) -> int:
+        broker = self.image.brokers.get(broker_id)
+        return -1 if broker is None else broker.epoch
+
+    @property
+    def is_active(self) -> bool:
+        return self._controller.is_active
+
+    @property
+    def active_controller_id(self) -> int | None:
+        return self._controller.active_controller_id
+
     def log_config(self, name: str) -> LogConfig:
         return self._effective.log_config(self.image, name)
 
@@ -87,6 +112,12 @@ def group_config(config: NodeConfig) -> GroupConfig:
     )
 
 
+def quorum_listeners(config: NodeConfig) -> dict[int, list[QuorumListener]]:
+    """Where the voters of `controller.quorum.voters` listen for each other, by node."""
+    name = config.controller_listener_names[0] if config.controller_listener_names else "CONTROLLER"
+    return {voter.node_id: [QuorumListener(name, voter.host, voter.port)] for voter in config.quorum_voters}
+
+
 class Services:
     """Use cases by name, and the parts under them that the broker starts and stops."""
 
@@ -97,24 +128,63 @@ class Services:
         ports: NodePorts,
         loop: asyncio.AbstractEventLoop,
         new_alarm: NewAlarm,
+        dispatch: Dispatch,
     ) -> None:
-        random, wall_ms = ports.random, ports.wall_ms
-        groups = group_config(config)
-        effective = EffectiveConfigs(config)
+        """`dispatch` carries out a request of this node to itself."""
+        self._node_id = config.node_id
+        self._loop = loop
+        self.inter_broker_listener = config.inter_broker_listener_name
+        self._effective = EffectiveConfigs(config)
+        settings = ControllerSettings.of(config)
+        peers = Peers(self._peer_address)
         self.controller = Controller(
-            config.node_id, effective, random, new_alarm, ControllerSettings.of(config)
+            config.node_id, self._effective, ports.random, new_alarm, settings, peers
         )
-        view = ImageView(self.controller, effective)
-        self.topic_name = view.topic_name
-        self.replicas = Replicas(config.node_id, view, log_dirs, wall_ms, loop.call_soon)
+        self._view = ImageView(self.controller, self._effective)
+        self.topic_name = self._view.topic_name
+        self.outward = Outward(
+            config, self._view, peers, dispatch, self.monotonic_ms, is_alone=settings.is_alone
+        )
+        self._make_data_path(config, log_dirs, ports, new_alarm)
+        self._make_use_cases(config, log_dirs, ports, new_alarm)
+        self.controller.subscribe(self._on_image)
+
+    def _make_data_path(
+        self, config: NodeConfig, log_dirs: LogDirs, ports: NodePorts, new_alarm: NewAlarm
+    ) -> None:
+        outward = self.outward
+        self.replication = Replication(
+            config.node_id,
+            self._view,
+            log_dirs,
+            replication_config(config),
+            ReplicationPorts(
+                ports.wall_ms,
+                self.monotonic_ms,
+                self._loop.call_soon,
+                new_alarm,
+                outward.lease,
+                outward.broker_epoch,
+                outward.peers,
+                outward,
+                self.controller.on_broker_lost,
+            ),
+        )
+        self.replicas = self.replication.replicas
         self.coordinators = CoordinatorRuntime(
             config.node_id,
             config.coordinator_shards,
-            groups,
-            loop,
-            wall_ms,
-            member_ids(random),
+            group_config(config),
+            self._loop,
+            ports.wall_ms,
+            member_ids(ports.random),
         )
+
+    def _make_use_cases(
+        self, config: NodeConfig, log_dirs: LogDirs, ports: NodePorts, new_alarm: NewAlarm
+    ) -> None:
+        random, wall_ms, view, effective = ports.random, ports.wall_ms, self._view, self._effective
+        remote = self.outward.remote_controller
         sessions = FetchSessions(
             config.max_incremental_fetch_session_cache_slots,
             FETCH_SESSION_EVICTION_MS_MIN,
@@ -122,37 +192,56 @@ class Services:
         )
         self.produce = ProduceService(self.replicas, wall_ms, new_alarm)
         self.fetch = FetchService(self.replicas, sessions, view.topic_name, config.fetch_max_bytes, new_alarm)
+        self.fetch.serve(self.replication)
         self.list_offsets = ListOffsetsService(self.replicas)
         self.records = RecordsService(self.replicas, log_dirs)
         self.cluster = ClusterService(config.node_id, config.advertised_listeners, view.current)
         self.metadata = MetadataService(
             view.current,
-            self.controller,
+            remote,
             lambda: effective.node(self.controller.image).auto_create_topics_enable,
             lambda: config.max_request_partition_size_limit,
         )
         self.topics = TopicsService(self.controller, lambda: config.delete_topic_enable)
         self.configs = ConfigsService(config.node_id, view.current, effective.node, self.controller)
-        self.producer_ids = ProducerIdService(self.controller)
-        self.groups = GroupsService(self.coordinators, groups, self._coordinator_endpoint)
+        self.producer_ids = ProducerIdService(remote)
+        self.brokers = BrokersService(self.controller, config.inter_broker_listener_name)
+        self.groups = GroupsService(self.coordinators, group_config(config), self._coordinator_endpoint)
         self.offsets = OffsetsService(self.coordinators, view)
-        self.controller.subscribe(self._on_image)
+        self.elections = ElectionsService(self.controller)
+        self.reassignments = ReassignmentsService(self.controller)
+        self.features = FeaturesService(self.controller, view.current)
+        self.quorum = QuorumService(
+            view.current, quorum_listeners(config), lambda: (self.monotonic_ms(), wall_ms())
+        )
+
+    def attach(self, metadata: RaftGroup, shards: Sequence[RaftGroup]) -> None:
+        """The Raft groups are open."""
+        self.controller.attach(metadata)
+        self.quorum.attach(metadata)
+        for index, shard in enumerate(shards):
+            self.coordinators.attach(index, shard)
+
+    def stop(self) -> None:
+        """Answer what is parked, ask nothing of anybody any more."""
+        self.replication.stop()
+        self.coordinators.stop()
+        self.outward.stop()
+
+    def monotonic_ms(self) -> int:
+        return int(self._loop.time() * 1000)
+
+    def _peer_address(self, node_id: int) -> tuple[str, int] | None:
+        broker = self.controller.image.brokers.get(node_id)
+        endpoint = None if broker is None else broker.endpoints.get(self.inter_broker_listener)
+        return None if endpoint is None else (endpoint.host, endpoint.port)
 
     def _coordinator_endpoint(self, context: RequestContext, node_id: int) -> CoordinatorEndpoint | None:
         address = self.cluster.address(context, node_id)
         return None if address is None else CoordinatorEndpoint(node_id, *address)
 
     def _on_image(self, delta: MetadataDelta, image: MetadataImage) -> None:
-        deleted = list(delta.deleted_topics.values())
-        reconfigured = [name for resource, name in delta.changed_configs if resource == ResourceType.TOPIC]
-        if any(resource == ResourceType.BROKER for resource, _ in delta.changed_configs):
-            # Every default may be another.
-            reconfigured = list({topic for topic, _ in self.replicas.opened()})
-        if delta.before is not EMPTY_IMAGE:  # the first delta is what was there before this life of the node
-            self.replicas.on_topics_created(
-                topic for topic in delta.changed_topics.values() if delta.is_new(topic)
-            )
-        if deleted or reconfigured:
-            self.replicas.on_topics_changed(deleted, reconfigured)
+        self.replication.on_image(delta, image)
+        deleted = delta.deleted_topics.values()
         if deleted:
             self.coordinators.on_topics_deleted({topic.name: topic.topic_id for topic in deleted})

@@ -216,6 +216,9 @@ class Connection(asyncio.BufferedProtocol):
                     break
         except (FrameError, DecodeError, PeerError) as error:
             failure = error
+        except Exception as error:  # the boundary of one connection's work: a bug costs it, not the node
+            log.error("a request of %s failed", self.peer_host, exc_info=error)
+            failure = error
         finally:
             self._corked = None
         if corked and self.transport is not None:
