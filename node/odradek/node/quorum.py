@@ -74,6 +74,7 @@ class Quorum:
         self._metadata: RaftGroup | None = None
         self._shards: list[RaftGroup] = []
         self._balancing: asyncio.TimerHandle | None = None
+        self.balance_interval_s = _BALANCE_INTERVAL_S
 
     @property
     def is_alone(self) -> bool:
@@ -117,7 +118,7 @@ class Quorum:
                 )
         self._metadata, self._shards = groups[0], groups[1:]
         if not self.is_alone:
-            self._balancing = self._loop.call_later(_BALANCE_INTERVAL_S, self._balance)
+            self._balancing = self._loop.call_later(self.balance_interval_s, self._balance)
 
     async def current(self) -> None:
         """Return when the metadata machine has applied everything that was committed before the call."""
@@ -160,7 +161,7 @@ class Quorum:
 
     def _balance(self) -> None:
         """Why by a timer: whether a follower is caught up changes with every entry, and nobody is in a hurry."""
-        self._balancing = self._loop.call_later(_BALANCE_INTERVAL_S, self._balance)
+        self._balancing = self._loop.call_later(self.balance_interval_s, self._balance)
         for number, group in enumerate(self._shards):
             preferred = self.voter_ids[number % len(self.voter_ids)]
             if group.is_leader and preferred != self._config.node_id and self._is_ready(group, preferred):

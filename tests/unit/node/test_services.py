@@ -1,6 +1,7 @@
 """How the parts of a node are joined: the image reaches replicas and coordinators."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 
 from odradek.node.config import NodeConfig
@@ -8,9 +9,11 @@ from odradek.node.controller.image import BrokerImage
 from odradek.node.controller.records import ConfigRecord, encode_records
 from odradek.node.controller.topics import NewTopic
 from odradek.node.partition.replicas import Partition
+from odradek.node.ports import system_ports
 from odradek.node.runtime.alarm import Alarm
 from odradek.node.services import Services, group_config
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.schema import Message
 from odradek.storage.flusher import SteppedFlusher
 from odradek.storage.log_dirs import LogDirs
 from odradek.storage.memory_disk import MemoryDisk
@@ -20,6 +23,7 @@ class MetadataLog:
     """A log of one voter that commits at once."""
 
     is_leader = True
+    leader_id = 1
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -33,12 +37,17 @@ class MetadataLog:
         return future
 
 
+async def nowhere(request: Message, version: int) -> Message:
+    raise ConnectionError(f"{request!r} needs the whole node")
+
+
 async def made(**settings: str) -> Services:
     loop = asyncio.get_running_loop()
     dirs = LogDirs(MemoryDisk(), ["data"], loop.call_soon, flusher=SteppedFlusher)
     dirs.start(0)
     config = NodeConfig({name.replace("_", "."): value for name, value in settings.items()})
-    services = Services(config, dirs, Random(1), loop, lambda on_due: Alarm(loop, on_due))
+    ports = replace(system_ports(loop), random=Random(1))
+    services = Services(config, dirs, ports, loop, lambda on_due: Alarm(loop, on_due), nowhere)
     services.controller.attach(MetadataLog(services))
     await services.controller.start("cluster-id-of-22-chars", BrokerImage(1, 0, bytes(16), {}))
     return services
