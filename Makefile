@@ -7,7 +7,7 @@ ARGS ?=
 SOURCES := proto storage raft node client
 
 .DEFAULT_GOAL := help
-.PHONY: help start test test-clients bench generate fix clean
+.PHONY: help start cluster test test-clients bench bench-cluster generate fix clean
 .PHONY: check check-format check-lint check-types check-imports check-house
 
 help: ## this list
@@ -15,6 +15,9 @@ help: ## this list
 
 start: $(VENV)/.installed ## install if needed, and run one node with its data in ./data (DATA=dir, ARGS="--config file")
 	@exec $(VENV)/bin/odradek start $(if $(DATA),--data '$(DATA)') $(ARGS)
+
+cluster: $(VENV)/.installed ## three nodes on 127.0.0.1:9092-9094 with their data in ./data/cluster; Ctrl-C ends them together (DATA=dir)
+	@exec $(PY) deploy/cluster.py $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: $(VENV)/.installed-test ## the tests, with real clients against a real node
 	$(PY) -m pytest -q -m "not clients" tests $(ARGS)
@@ -24,6 +27,9 @@ test-clients: $(VENV)/.installed-test ## clients of other languages; each is ski
 
 bench: $(VENV)/.installed-test ## this node beside Apache Kafka on this machine
 	$(PY) tests/bench/run.py $(ARGS)
+
+bench-cluster: $(VENV)/.installed-test ## three nodes beside three of Apache Kafka: failover, throughput, latency, many partitions
+	$(PY) tests/bench/cluster.py $(ARGS)
 
 check: check-format check-lint check-types check-imports check-house ## format, lint, types, import contracts, tidiness (make -k check: all that fails)
 
