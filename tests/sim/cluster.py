@@ -19,7 +19,7 @@ from tests.sim.loop import HostLoop, Scheduler
 from tests.sim.network import Machine, Network
 from tests.sim.raft_link import RaftDirectory, RaftLink
 
-from odradek.node import broker as broker_module
+from odradek.node import quorum as quorum_module
 from odradek.node.broker import Broker
 from odradek.node.config import NodeConfig
 from odradek.node.ports import Address, Batch, NodePorts
@@ -40,7 +40,7 @@ NewRandom = Callable[[str], Random]
 def install(patch: pytest.MonkeyPatch | Patches, raft: Mapping[str, Any]) -> None:
     """Give Raft, in all nodes, syncs that take time, and small limits, so that snapshots and new files happen."""
     patch.setattr(raft_host, "InlineSyncer", _syncer)
-    patch.setattr(broker_module, "HostSettings", partial(HostSettings, **raft))
+    patch.setattr(quorum_module, "HostSettings", partial(HostSettings, **raft))
 
 
 def _syncer(post: Callable[[Callable[[], None]], None], on_failure: Callable[[Any], None]) -> DelayedSyncer:
@@ -98,6 +98,8 @@ class Node:
         """A process begins; it is ready some time later."""
         assert not self.is_running, f"{self} runs already"
         cluster = self._cluster
+        if self.disk.has_failed_sync:
+            self.disk.reboot()
         self.incarnation += 1
         name = f"{self}.{self.incarnation}"
         loop = HostLoop(
@@ -132,7 +134,7 @@ class Node:
     def cut_power(self) -> None:
         """What was not synced may be gone, and nobody is told anything."""
         self._end("power cut", power_cut=True)
-        self.disk.crash(self.disk.random)
+        self.disk.reboot()
 
     def stop(self) -> None:
         """SIGTERM: the node ends by itself, as soon as it can."""

@@ -42,11 +42,19 @@ class SimDisk(MemoryDisk):
         super().__init__()
         self.health = DiskHealth()
         self.random = random
+        self.has_failed_sync = False
+        """A sync failed: what it should have kept is lost, though processes go on seeing it until a reboot."""
+
+    def reboot(self) -> None:
+        """The machine starts anew: page cache and locks are gone."""
+        self.crash(self.random)
+        self.has_failed_sync = False
 
     def count(self, operation: str, path: str, on_failure: Callable[[], None] | None = None) -> None:
         """See `MemoryDisk.count`; the health of the disk decides besides."""
         super().count(operation, path, on_failure)
         if self.health.syncs_fail and operation in _SYNCS:
+            self.has_failed_sync = True
             if on_failure is not None:
                 on_failure()
             raise DiskSyncError(path, "simulated: the device reports an error")

@@ -69,7 +69,7 @@ class Invariants:
         node: Node | None = loop.owner
         if node is None or node.broker is None:
             return
-        groups: dict[int, RaftGroup] = node.broker._raft._groups
+        groups: dict[int, RaftGroup] = node.broker._quorum._host._groups
         seen = self._seen.setdefault(node.node_id, {})
         for group_id, group in groups.items():
             before = seen.get(group_id)

@@ -28,7 +28,7 @@ from odradek.node.config import ConfigError
 from odradek.storage.disk import DiskError
 
 GROUP = "readers"
-SIZES = [1]
+SIZES = [1, 3, 3, 3, 3]
 BOOT_S = 40
 CONVERGE_S = 60
 TURNS_MAX = 2_000_000
