@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from odradek.node.app.context import RequestContext
-from odradek.node.controller.image import BrokerImage, MetadataImage
+from odradek.node.controller.image import BrokerImage, MetadataImage, PartitionImage
 
 #: The operations that a client may do without an authorizer, as bits by the number of the operation.
 TOPIC_OPERATIONS: Final = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
@@ -69,6 +69,17 @@ class ClusterService:
                     BrokerAddress(broker.broker_id, address[0], address[1], broker.rack, broker.fenced)
                 )
         return addresses
+
+    def broker(self, context: RequestContext, broker_id: int) -> BrokerAddress | None:
+        """One broker, None where this client cannot reach it."""
+        broker = self._image().brokers.get(broker_id)
+        address = None if broker is None else self._address(context, broker)
+        if broker is None or address is None:
+            return None
+        return BrokerAddress(broker_id, address[0], address[1], broker.rack, broker.fenced)
+
+    def partition(self, topic: str, index: int) -> PartitionImage | None:
+        return self._image().partition(topic, index)
 
     def address(self, context: RequestContext, broker_id: int) -> tuple[str, int] | None:
         """Where this client reaches a broker, None if it cannot."""

@@ -32,9 +32,20 @@ class ListOffsetsService:
         self._replicas = replicas
 
     def list_offset(
-        self, topic: str, index: int, timestamp: int, current_leader_epoch: int, isolation_level: int
+        self,
+        topic: str,
+        index: int,
+        timestamp: int,
+        current_leader_epoch: int,
+        isolation_level: int,
+        *,
+        is_replica: bool = False,
     ) -> ListedOffset:
-        """`timestamp` in ms (first record at or after it), or one of the special values above."""
+        """`timestamp` in ms (first record at or after it), or one of the special values above.
+
+        A replica sees the log to its end. A consumer is told OFFSET_NOT_AVAILABLE while a new leader does not know
+        yet how much of what it found is committed: an earlier leader may have told more.
+        """
         partition = self._replicas.find(topic, index)
         if isinstance(partition, ErrorCode):
             return ListedOffset(partition)
@@ -43,7 +54,14 @@ class ListOffsetsService:
             error = ErrorCode.KAFKA_STORAGE_ERROR
         if error is not ErrorCode.NONE:
             return ListedOffset(error)
-        return _look_up(partition, timestamp, isolation_level)
+        if is_replica and timestamp == LATEST:
+            end = partition.log.log_end_offset
+            return ListedOffset(ErrorCode.NONE, -1, end, partition.replica.leader_epoch)
+        found = _look_up(partition, timestamp, isolation_level)
+        is_unsure = partition.replica.high_watermark < partition.replica.epoch_start_offset
+        if is_unsure and (timestamp == LATEST or (timestamp >= 0 and found.offset < 0)):
+            return ListedOffset(ErrorCode.OFFSET_NOT_AVAILABLE)
+        return found
 
     def end_of_epoch(
         self, topic: str, index: int, leader_epoch: int, current_leader_epoch: int

@@ -58,6 +58,7 @@ class CatchUp:
                 return self._failure(partition)
             moved = result.base_offset >= 0
             partition.appended_bytes += len(records)
+            partition.traffic.replication_bytes_in += len(records)
         end = store.log_end_offset
         if log_start_offset > store.log_start_offset and log_start_offset <= end:
             if store.advance_log_start_offset(log_start_offset) is not ErrorCode.NONE:

@@ -49,6 +49,7 @@ class InSync:
         self._deadlines: Deadlines[Partition] = Deadlines()
         self._alarm = new_alarm(self._on_due)
         replicas.on_behind = self.watch
+        replicas.low_watermark = self._low_watermark
 
     def on_follower_fetch(
         self,
@@ -65,6 +66,8 @@ class InSync:
             self._replicas.advance(partition)
         if not replica.is_maximal_member(broker_id):
             self._consider(partition, broker_id, now_ms)
+        if len(partition.start_waiters):
+            self._replicas.check_starts(partition)
 
     def reconsider(self, partition: Partition) -> None:
         """Something that decides who may join has changed."""
@@ -81,12 +84,17 @@ class InSync:
             followers = partition.replica.followers
             if followers and not changed.isdisjoint(followers):
                 self.reconsider(partition)
+                if len(partition.start_waiters):
+                    self._replicas.check_starts(partition)
 
     def on_answer(self, partition: Partition, proposal: IsrProposal, answer: IsrAnswer) -> bool:
         """The controller's word on a proposal. True when it is to be asked again."""
         replica = partition.replica
+        before = len(replica.isr)
         outcome = replica.on_proposal_answered(proposal, answer)
         if outcome is IsrOutcome.APPLIED:
+            self._replicas.isr_expands += len(replica.isr) > before
+            self._replicas.isr_shrinks += len(replica.isr) < before
             log.info("%s: in sync are %s", partition, list(answer.isr))
             self._replicas.after_isr_change(partition, advanced=replica.advance())
             self.reconsider(partition)
@@ -132,6 +140,14 @@ class InSync:
             self.watch(partition)
         elif replica.advance():
             self._replicas.advance(partition)
+
+    def _low_watermark(self, partition: Partition) -> int:
+        live = []
+        for broker_id in partition.replica.followers:
+            broker = self._cluster.broker(broker_id)
+            if broker is not None and not broker.fenced:
+                live.append(broker_id)
+        return partition.replica.low_watermark(live, partition.log.log_start_offset)
 
     def _is_eligible(self, broker_id: int, fetched_with_epoch: int) -> bool:
         broker = self._cluster.broker(broker_id)

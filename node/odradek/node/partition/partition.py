@@ -10,11 +10,12 @@ from typing import Protocol
 
 from odradek.node.partition.replica import Replica
 from odradek.node.partition.waiters import OffsetWaiters
+from odradek.node.runtime.metrics import TopicTraffic
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.log import PartitionLog
 
 
-class ProduceWaiter(Protocol):
+class OffsetWaiter(Protocol):
     def on_passed(self, partition: Partition) -> None: ...
     def on_failed(self, partition: Partition, error: ErrorCode) -> None: ...
 
@@ -32,8 +33,10 @@ class Partition:
         "on_durable",
         "produce_waiters",
         "replica",
+        "start_waiters",
         "topic",
         "topic_id",
+        "traffic",
         "visible_bytes",
     )
 
@@ -43,15 +46,19 @@ class Partition:
         self.index = index
         self.log = log
         self.replica = replica
+        self.traffic = TopicTraffic()
+        """The counters of its topic."""
         self.is_closed = False
         self.appended_bytes = 0
         self.visible_bytes = 0
         """Of what was appended since it was opened, at least what the high watermark has passed. What a fetch that
         waits for many bytes counts by."""
-        self.produce_waiters: OffsetWaiters[ProduceWaiter] = OffsetWaiters()
+        self.produce_waiters: OffsetWaiters[OffsetWaiter] = OffsetWaiters()
         """Wait for the high watermark (acks=all)."""
-        self.durable_waiters: OffsetWaiters[ProduceWaiter] = OffsetWaiters()
+        self.durable_waiters: OffsetWaiters[OffsetWaiter] = OffsetWaiters()
         """Wait for this node's disk (acks=0 and 1)."""
+        self.start_waiters: OffsetWaiters[OffsetWaiter] = OffsetWaiters()
+        """Wait until no live replica has anything below an offset."""
         self.is_lag_watched = False
         """Whether somebody looks after followers that fall behind."""
         self.on_durable: Callable[[Partition], None] | None = None

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from odradek.node.partition.partition import Partition, ProduceWaiter
+from odradek.node.partition.partition import OffsetWaiter, Partition
 from odradek.node.partition.placement import PartitionPlacement, TopicPlacement
 from odradek.node.partition.ports import CallSoon, HeldLease, Lease, Logs, Topics
 from odradek.node.partition.replica import Replica
-from odradek.node.partition.waiters import ADVANCED, APPENDED, BROKEN, PartitionWatchers
+from odradek.node.partition.waiters import ADVANCED, APPENDED, BROKEN, STARTED, PartitionWatchers
+from odradek.node.runtime.metrics import Traffic
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.log import AppendResult, PartitionLog
 
@@ -58,8 +59,13 @@ class Replicas:
         self._created: set[bytes] = set()  # topics made since the node started: they have no records anywhere
         self._changed: dict[Partition, int] = {}  # -> what happened to it in this turn
         self.watchers: PartitionWatchers[Partition, FetchWaiter] = PartitionWatchers()
+        self.traffic = Traffic()
+        self.isr_expands = 0
+        self.isr_shrinks = 0
         self.on_behind: Callable[[Partition], None] | None = None
         """Hears of an append by which followers fell behind, unless the partition is being looked after."""
+        self.low_watermark: Callable[[Partition], int] = lambda partition: partition.log.log_start_offset
+        """The smallest log start offset of all live replicas of a partition that is led here."""
 
     # -- look-up
 
@@ -119,6 +125,7 @@ class Replicas:
             log.log_end_offset, log.flushed_offset, max(log.high_watermark, log.log_start_offset)
         )
         partition = Partition(topic, placement.topic_id, index, log, replica)
+        partition.traffic = self.traffic.of(topic)
         log.flush_listener = lambda _: self._on_flushed(partition)
         self._partitions[topic, index] = partition
         self.apply(partition, place)
@@ -177,7 +184,10 @@ class Replicas:
         log = partition.log
         result = log.append_as_leader(records, replica.leader_epoch, now_ms, version)
         if result.error is ErrorCode.NONE and not result.duplicate:
-            partition.appended_bytes += len(records or ())
+            size = len(records or ())
+            partition.appended_bytes += size
+            partition.traffic.bytes_in += size
+            partition.traffic.messages_in += result.last_offset - result.base_offset + 1
             is_followed = bool(replica.followers)
             monotonic_ms = self._monotonic() if is_followed else 0
             if replica.on_local_append(log.log_end_offset, monotonic_ms, durable=not log.durable_gating):
@@ -208,7 +218,7 @@ class Replicas:
             self._confirm(partition, partition.produce_waiters.advance(high_watermark))
         self._wake_soon(partition, ADVANCED)
 
-    def _confirm(self, partition: Partition, passed: list[ProduceWaiter]) -> None:
+    def _confirm(self, partition: Partition, passed: list[OffsetWaiter]) -> None:
         if not passed:
             return
         if self._lease.is_held():
@@ -217,6 +227,18 @@ class Replicas:
         else:
             for waiter in passed:
                 waiter.on_failed(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+    def delete_before(self, partition: Partition, offset: int) -> ErrorCode:
+        """Move the log start of a partition that is led here; its followers hear of it at once."""
+        error = partition.log.advance_log_start_offset(offset)
+        if error is ErrorCode.NONE:
+            self._wake_soon(partition, STARTED)
+        return error
+
+    def check_starts(self, partition: Partition) -> None:
+        """The log of some replica starts later than before, or a replica is no longer waited for."""
+        for waiter in partition.start_waiters.advance(self.low_watermark(partition)):
+            waiter.on_passed(partition)
 
     def note_change(self, partition: Partition, change: int) -> None:
         """Something that others did to the log; see `waiters` for the bits."""
@@ -260,6 +282,7 @@ class Replicas:
                 self._logs.delete(topic.name, index, now_ms)
                 if partition is not None:
                     self.close(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            self.traffic.forget(topic.name)
         for name in reconfigured:
             placement = self._topics.topic(name)
             for index in range(len(placement.partitions) if placement is not None else 0):
@@ -292,12 +315,13 @@ class Replicas:
         return failed
 
     def _fail_soon(self, partition: Partition, error: ErrorCode) -> None:
-        waiters = [*partition.produce_waiters.clear(), *partition.durable_waiters.clear()]
+        waiting = (partition.produce_waiters, partition.durable_waiters, partition.start_waiters)
+        waiters = [waiter for queue in waiting for waiter in queue.clear()]
         self._fail_waiters_soon(partition, waiters, error)
         self._wake_soon(partition, BROKEN)
 
     def _fail_waiters_soon(
-        self, partition: Partition, waiters: Sequence[ProduceWaiter], error: ErrorCode
+        self, partition: Partition, waiters: Sequence[OffsetWaiter], error: ErrorCode
     ) -> None:
         """Why soon: an answer lets its connection send the next request, which must find everything in order."""
 

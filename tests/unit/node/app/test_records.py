@@ -14,20 +14,20 @@ def filled() -> tuple[World, RecordsService]:
 
 def test_records_go_up_to_an_offset_or_to_the_high_watermark() -> None:
     world, service = filled()
-    assert service.delete_records("t", 0, 1) == (ErrorCode.NONE, 1)
-    assert service.delete_records("t", 0, 0) == (ErrorCode.NONE, 1)
-    assert service.delete_records("t", 0, HIGH_WATERMARK) == (ErrorCode.NONE, 3)
+    assert service.delete_records("t", 0, 1).value == (ErrorCode.NONE, 1)
+    assert service.delete_records("t", 0, 0).value == (ErrorCode.NONE, 1)
+    assert service.delete_records("t", 0, HIGH_WATERMARK).value == (ErrorCode.NONE, 3)
     assert world.partition().log.log_start_offset == 3
 
 
 def test_no_further_than_the_high_watermark_and_not_in_a_compacted_topic() -> None:
     world, service = filled()
     world.produce(("t", 0, batch()))
-    assert service.delete_records("t", 0, 4) == (ErrorCode.OFFSET_OUT_OF_RANGE, -1)
-    assert service.delete_records("t", 0, -2) == (ErrorCode.OFFSET_OUT_OF_RANGE, -1)
+    assert service.delete_records("t", 0, 4).value == (ErrorCode.OFFSET_OUT_OF_RANGE, -1)
+    assert service.delete_records("t", 0, -2).value == (ErrorCode.OFFSET_OUT_OF_RANGE, -1)
     world.topics.config = LogConfig(cleanup_policy=frozenset({"compact"}))
     world.replicas.on_topics_changed([], ["t"])
-    assert service.delete_records("t", 0, 1) == (ErrorCode.POLICY_VIOLATION, -1)
+    assert service.delete_records("t", 0, 1).value == (ErrorCode.POLICY_VIOLATION, -1)
 
 
 def test_directories_tell_their_size_and_that_they_failed() -> None:

@@ -33,3 +33,15 @@ async def test_an_idle_follower_waits_and_asks_nothing(cluster: ClusterWorld) ->
     asked = len(cluster.requests)
     await cluster.settle(500)
     assert len(cluster.requests) == asked
+
+
+async def test_replicated_bytes_are_counted_on_both_sides(cluster: ClusterWorld) -> None:
+    cluster.create()
+    leader = cluster.nodes[1]
+    await cluster.result(leader.produce(batch(3)))
+    told = leader.replicas.traffic.total()
+    taken = [cluster.nodes[node_id].replicas.traffic.total() for node_id in (2, 3)]
+    assert told.messages_in == 3 and told.bytes_in > 0
+    assert [each.replication_bytes_in for each in taken] == [told.bytes_in] * 2
+    assert told.replication_bytes_out == 2 * told.bytes_in
+    assert (told.bytes_out, told.replication_bytes_in) == (0, 0)

@@ -2,11 +2,14 @@
 
 Keys: 1. Versions: 4-18.
 Behaviour: incremental sessions (KIP-227), long poll until min_bytes, at least one whole batch (KIP-74).
-Version notes: 7 adds sessions, 9 the leader epoch, 12 is flexible, 13 names topics by id, 15 moves the replica id.
-Not implemented: fetching replicas (no followers yet), preferred read replicas, tiered offsets.
+Version notes: 7 adds sessions, 9 the leader epoch, 11 racks (KIP-392), 12 is flexible, 13 names topics by id,
+15 moves the replica id, 16 tells who leads instead (KIP-951).
+Not implemented: tiered offsets.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from odradek.node.app.context import RequestContext
 from odradek.node.app.fetch import (
@@ -16,20 +19,31 @@ from odradek.node.app.fetch import (
     FetchService,
     no_aborted_transactions,
 )
+from odradek.node.app.leader_hints import LeaderHints
 from odradek.node.kafka_api.registry import Route
 from odradek.node.partition.fetch_session import FetchPartition, Key
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.messages.fetch import FetchRequest, FetchResponse
 
 _FIRST_WITH_RACK = 11
 _FIRST_WITH_TOPIC_IDS = 13
 _FIRST_WITH_REPLICA_STATE = 15
+_FIRST_WITH_LEADER_HINTS = 16
+_LED_ELSEWHERE = frozenset((ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH))
 
 
 class FetchHandlers:
-    def __init__(self, service: FetchService) -> None:
+    def __init__(
+        self,
+        service: FetchService,
+        resolve_topic: Callable[[bytes], str | None] | None = None,
+        hints: LeaderHints | None = None,
+    ) -> None:
         self._service = service
+        self._resolve_topic = resolve_topic
+        self._hints = hints
 
     def routes(self) -> list[Route]:
         return [Route(ApiKey.FETCH, 4, 18, self.fetch)]
@@ -75,7 +89,39 @@ class FetchHandlers:
             may_read_followers=version >= _FIRST_WITH_RACK,
         )
         isolation_level = request.isolation_level
-        return self._service.fetch(context, command).map(lambda result: _response(result, isolation_level))
+        has_hints = version >= _FIRST_WITH_LEADER_HINTS and self._hints is not None
+
+        def respond(result: FetchResult) -> FetchResponse:
+            response = _response(result, isolation_level)
+            if has_hints and any(answer.error in _LED_ELSEWHERE for answer in result.partitions):
+                self._hint(context, response)
+            return response
+
+        return self._service.fetch(context, command).map(respond)
+
+    def _hint(self, context: RequestContext, response: FetchResponse) -> None:
+        """Say who leads what is not led here."""
+        assert self._hints is not None
+        endpoints: dict[int, FetchResponse.NodeEndpoint] = {}
+        for topic in response.responses:
+            name = None if self._resolve_topic is None else self._resolve_topic(topic.topic_id)
+            for answer in topic.partitions:
+                if answer.error_code not in _LED_ELSEWHERE or name is None:
+                    continue
+                hint = self._hints.of(context, name, answer.partition_index)
+                if hint is None:
+                    continue
+                answer.current_leader = FetchResponse.LeaderIdAndEpoch(
+                    leader_id=hint.leader_id, leader_epoch=hint.leader_epoch
+                )
+                if hint.address is not None:
+                    endpoints[hint.leader_id] = FetchResponse.NodeEndpoint(
+                        node_id=hint.leader_id,
+                        host=hint.address.host,
+                        port=hint.address.port,
+                        rack=hint.address.rack,
+                    )
+        response.node_endpoints = list(endpoints.values())
 
 
 def _response(result: FetchResult, isolation_level: int) -> FetchResponse:

@@ -2,7 +2,8 @@
 
 Keys: 2, 23. Versions: 1-11, 2-4.
 Behaviour: by timestamp or by special position; fencing by current leader epoch.
-Version notes: special position -3 needs ListOffsets 7, -4 needs 8, -5 needs 9, -6 needs 11.
+Version notes: OFFSET_NOT_AVAILABLE is known from ListOffsets 5 on; special position -3 needs ListOffsets 7, -4 needs 8,
+-5 needs 9, -6 needs 11.
 Not implemented: tiered storage, so -5 and -6 find nothing.
 """
 
@@ -27,6 +28,7 @@ from odradek.proto.kafka.messages.list_offsets import (
     OffsetForLeaderEpochResponse,
 )
 
+_FIRST_WITH_NOT_AVAILABLE = 5
 _FIRST_VERSION_OF = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
 
 
@@ -62,11 +64,15 @@ class ListOffsetsHandlers:
                         at.timestamp,
                         at.current_leader_epoch,
                         request.isolation_level,
+                        is_replica=request.replica_id >= 0,
                     )
+                error = found.error
+                if error is ErrorCode.OFFSET_NOT_AVAILABLE and version < _FIRST_WITH_NOT_AVAILABLE:
+                    error = ErrorCode.LEADER_NOT_AVAILABLE
                 answers.append(
                     ListOffsetsResponse.ListOffsetsPartitionResponse(
                         partition_index=at.partition_index,
-                        error_code=found.error,
+                        error_code=error,
                         timestamp=found.timestamp,
                         offset=found.offset,
                         leader_epoch=found.leader_epoch,

@@ -1,16 +1,21 @@
 """DeleteRecords, DescribeProducers, DescribeLogDirs.
 
 Keys: 21, 61, 35. Versions: 0-2, 0, 1-5.
-Behaviour: DeleteRecords to -1 means the high watermark; a compacted topic refuses it (POLICY_VIOLATION).
+Behaviour: DeleteRecords to -1 means the high watermark, and waits for the live followers; a compacted topic refuses
+it (POLICY_VIOLATION).
 Version notes: DescribeLogDirs 3 has a top-level error, 4 the sizes of the file system, 5 cordoned directories.
 Not implemented: future replicas (moving between directories); no directory is ever cordoned.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 from odradek.node.app.context import RequestContext
-from odradek.node.app.records import DescribedDirectory, RecordsService
+from odradek.node.app.records import Deletion, DescribedDirectory, RecordsService
 from odradek.node.kafka_api.registry import Route
+from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.api import ApiKey
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.messages.log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
@@ -31,19 +36,15 @@ class RecordsHandlers:
 
     def delete_records(
         self, context: RequestContext, request: DeleteRecordsRequest, version: int
-    ) -> DeleteRecordsResponse:
-        topics: list[DeleteRecordsResponse.DeleteRecordsTopicResult] = []
-        for topic in request.topics:
-            answers: list[DeleteRecordsResponse.DeleteRecordsPartitionResult] = []
-            for at in topic.partitions:
-                error, low_watermark = self._service.delete_records(topic.name, at.partition_index, at.offset)
-                answers.append(
-                    DeleteRecordsResponse.DeleteRecordsPartitionResult(
-                        partition_index=at.partition_index, low_watermark=low_watermark, error_code=error
-                    )
-                )
-            topics.append(DeleteRecordsResponse.DeleteRecordsTopicResult(name=topic.name, partitions=answers))
-        return DeleteRecordsResponse(topics=topics)
+    ) -> DeleteRecordsResponse | Awaitable[DeleteRecordsResponse]:
+        deletions = [
+            self._service.delete_records(topic.name, at.partition_index, at.offset)
+            for topic in request.topics
+            for at in topic.partitions
+        ]
+        if all(deletion.done for deletion in deletions):
+            return _deleted(request, deletions)
+        return _when_deleted(request, deletions)
 
     def describe_producers(
         self, context: RequestContext, request: DescribeProducersRequest, version: int
@@ -86,6 +87,37 @@ class RecordsHandlers:
         return DescribeLogDirsResponse(
             results=[_directory(described) for described in self._service.directories(asked)]
         )
+
+
+async def _when_deleted(
+    request: DeleteRecordsRequest, deletions: list[Deferred[Deletion]]
+) -> DeleteRecordsResponse:
+    """The answer when all replicas have followed, or the time is up."""
+    try:
+        async with asyncio.timeout(request.timeout_ms / 1000):
+            for deletion in deletions:
+                await deletion.wait()
+    except TimeoutError:
+        for deletion in deletions:
+            deletion.abandon()
+    return _deleted(request, deletions)
+
+
+def _deleted(request: DeleteRecordsRequest, deletions: list[Deferred[Deletion]]) -> DeleteRecordsResponse:
+    place = iter(deletions)
+    topics: list[DeleteRecordsResponse.DeleteRecordsTopicResult] = []
+    for topic in request.topics:
+        answers: list[DeleteRecordsResponse.DeleteRecordsPartitionResult] = []
+        for at in topic.partitions:
+            deletion = next(place)
+            error, low_watermark = deletion.value if deletion.done else (ErrorCode.REQUEST_TIMED_OUT, -1)
+            answers.append(
+                DeleteRecordsResponse.DeleteRecordsPartitionResult(
+                    partition_index=at.partition_index, low_watermark=low_watermark, error_code=error
+                )
+            )
+        topics.append(DeleteRecordsResponse.DeleteRecordsTopicResult(name=topic.name, partitions=answers))
+    return DeleteRecordsResponse(topics=topics)
 
 
 def _directory(described: DescribedDirectory) -> DescribeLogDirsResponse.DescribeLogDirsResult:
