@@ -200,9 +200,17 @@ class LogDirs:
         return min(online or self.dirs, key=lambda home: home.log_count)
 
     def last_high_watermark(self, topic: str, partition: int) -> int:
-        """What the last checkpoint knows of a log, for whoever must not load it; -1 for nothing."""
+        """What the last checkpoint knows of a log, for whoever must not load it; -1 for nothing.
+
+        One that is nowhere on disk was never written.
+        """
         name = f"{topic}-{partition}"
-        return next((known for home in self.dirs if (known := home.high_watermarks.get(name, -1)) >= 0), -1)
+        is_known = True
+        for home in self.dirs:
+            if name in home.names:
+                return home.high_watermarks.get(name, -1)
+            is_known &= not home.is_unknown
+        return 0 if is_known else -1
 
     def delete(self, topic: str, partition: int, now_ms: int = 0) -> None:
         """The partition is no longer here: its directory is renamed now, and removed some time later."""

@@ -103,7 +103,7 @@ class FetchService:
         wait_ms = self._wait_ms(command, now_ms)
         is_empty = plan.session is None and not plan.partitions
         if must_answer or size >= command.min_bytes or wait_ms <= 0 or is_empty:
-            return Deferred.resolved(self._answer(plan, fetched))
+            return Deferred.resolved(self._answer(command, plan, fetched))
         pending = PendingFetch(self, command, plan, watch, self.tells_high_watermark_at_once)
         pending.found_bytes = size
         if watch is not None:
@@ -184,7 +184,7 @@ class FetchService:
 
     def _finish(self, pending: PendingFetch, fetched: list[FetchedPartition]) -> None:
         self.forget(pending)
-        pending.deferred.resolve(self._answer(pending.plan, fetched))
+        pending.deferred.resolve(self._answer(pending.command, pending.plan, fetched))
 
     def _on_due(self, now_ms: int) -> int | None:
         for pending in self._deadlines.pop_due(now_ms):
@@ -236,8 +236,14 @@ class FetchService:
         return fetched, size, must_answer
 
     @staticmethod
-    def _answer(plan: FetchPlan, fetched: list[FetchedPartition]) -> FetchResult:
+    def _answer(command: FetchCommand, plan: FetchPlan, fetched: list[FetchedPartition]) -> FetchResult:
         session = plan.session
+        for answer in fetched:
+            if answer.traffic is not None:
+                if command.replica_id < 0:
+                    answer.traffic.bytes_out += len(answer.records)
+                else:
+                    answer.traffic.replication_bytes_out += len(answer.records)
         if session is None:
             return FetchResult(ErrorCode.NONE, plan.session_id, fetched)
         told: list[FetchedPartition] = []

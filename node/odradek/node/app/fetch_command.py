@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from odradek.node.partition.fetch_session import FetchPartition, Key
+from odradek.node.runtime.metrics import TopicTraffic
 from odradek.proto.kafka.errors import ErrorCode
 
 Buffer = bytes | bytearray | memoryview
@@ -50,6 +51,7 @@ class FetchedPartition:
         "log_start_offset",
         "preferred_read_replica",
         "records",
+        "traffic",
     )
 
     def __init__(self, asked: FetchPartition, error: ErrorCode) -> None:
@@ -64,6 +66,8 @@ class FetchedPartition:
         self.log_start_offset = -1
         self.preferred_read_replica = -1
         self.records: Buffer = b""
+        self.traffic: TopicTraffic | None = None
+        """Where the records are counted once they are told."""
         self.is_held_back = False
         """There are records that did not fit, or that the replication throttle kept."""
 

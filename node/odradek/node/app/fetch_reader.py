@@ -155,6 +155,7 @@ class FetchReader:
         if isinstance(read, ErrorCode):
             return FetchedPartition(asked, read)
         answer.records = read
+        answer.traffic = partition.traffic
         answer.is_held_back = not len(read)
         if throttle is not None:
             throttle.on_sent(partition, command.replica_id, len(read))

@@ -66,6 +66,7 @@ class NodeFamilies:
             "odradek_node_ready", "1 if the node serves clients", value=int(not self._health.ready())
         )
         yield from self._requests()
+        yield from self._isr()
         yield from self._listeners()
         yield from self._log_dirs()
         yield from self._raft()
@@ -75,7 +76,7 @@ class NodeFamilies:
 
     def traffic(self) -> Iterator[Rows]:
         """By topic, and without the label for the node as a whole, as Kafka has both in one family."""
-        traffic = self._sources.traffic
+        traffic = self._sources.replicas.traffic
         total = traffic.total()
         topics = [(label("topic", topic), counters) for topic, counters in traffic.topics.items()]
         for name, documentation, read in _TRAFFIC:
@@ -117,6 +118,16 @@ class NodeFamilies:
                 f"{request_name(key)} requests answered",
                 value=answered.get(key, 0),
             )
+
+    def _isr(self) -> Iterator[Metric]:
+        replicas = self._sources.replicas
+        prefix = "kafka_server_replicamanager_isr"
+        yield CounterMetricFamily(
+            prefix + "expands", "Times that replicas joined an ISR led here", value=replicas.isr_expands
+        )
+        yield CounterMetricFamily(
+            prefix + "shrinks", "Times that replicas left an ISR led here", value=replicas.isr_shrinks
+        )
 
     def _listeners(self) -> Iterator[Metric]:
         listeners = list(self._sources.listeners())

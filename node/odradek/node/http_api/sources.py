@@ -84,6 +84,16 @@ class Replicas(Protocol):
     def opened(self) -> Mapping[tuple[str, int], Partition]:
         """The partitions in use here, by topic and index."""
 
+    @property
+    def traffic(self) -> Traffic: ...
+    @property
+    def isr_expands(self) -> int:
+        """Replicas that joined the in-sync replicas of a partition led here, since the start."""
+
+    @property
+    def isr_shrinks(self) -> int:
+        """Those that left them."""
+
 
 class Flusher(Protocol):
     @property
@@ -220,7 +230,6 @@ class Sources:
     is_active_controller: Callable[[], bool]
     min_insync_replicas: Callable[[str], int]
     replicas: Replicas
-    traffic: Traffic
     log_dirs: LogDirs
     shards: Callable[[], Sequence[Shard]]
     raft: Raft

@@ -194,3 +194,17 @@ def test_whoever_follows_another_history_is_told_where_it_parts() -> None:
     ahead = at(3)
     ahead.last_fetched_epoch = 5
     assert world.fetch(ahead).errors == ["OFFSET_OUT_OF_RANGE"] or world.fetch(ahead).partitions[0].diverging
+
+
+def test_records_are_counted_once_when_they_are_told() -> None:
+    world = filled(0)
+    outcome = world.fetch(at(0), at(0, index=1), min_bytes=500)
+    world.produce(("t", 0, batch(2, value=b"x" * 200)))
+    world.flush()
+    traffic = world.replicas.traffic.of("t")
+    assert (traffic.messages_in, traffic.bytes_out) == (2, 0), "the fetch still waits for more"
+    assert traffic.bytes_in > 400
+    world.produce(("t", 1, batch(1, value=b"x" * 300)))
+    world.flush()
+    assert sum(outcome.sizes) == traffic.bytes_out == traffic.bytes_in
+    assert traffic.replication_bytes_out == 0

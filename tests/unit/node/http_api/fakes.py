@@ -43,6 +43,9 @@ class FakePartition:
 @dataclass
 class FakeReplicas:
     partitions: dict[tuple[str, int], Partition] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
+    isr_expands: int = 0
+    isr_shrinks: int = 0
 
     def opened(self) -> Mapping[tuple[str, int], Partition]:
         return self.partitions
@@ -176,7 +179,7 @@ class FakeNode:
         self.is_controller = True
         self.min_isr = 1
         self.replicas = FakeReplicas()
-        self.traffic = Traffic()
+        self.traffic = self.replicas.traffic
         self.log_dirs = FakeLogDirs([FakeLogDir("/data")])
         self.shards = [FakeShard(), FakeShard()]
         self.raft = FakeRaft()
@@ -195,7 +198,6 @@ class FakeNode:
             lambda: self.is_controller,
             lambda _: self.min_isr,
             self.replicas,
-            self.traffic,
             self.log_dirs,
             lambda: self.shards,
             self.raft,

@@ -64,6 +64,14 @@ def test_traffic_is_told_by_topic_and_in_all() -> None:
     assert not [labels for _, labels in found if dict(labels).get("topic") == "a"]
 
 
+def test_changes_of_isrs() -> None:
+    with fake_node() as node:
+        node.replicas.isr_expands, node.replicas.isr_shrinks = 3, 4
+        found = told(node)
+    assert value(found, "kafka_server_replicamanager_isrexpands_total") == 3
+    assert value(found, "kafka_server_replicamanager_isrshrinks_total") == 4
+
+
 def test_listeners_and_log_directories() -> None:
     with fake_node() as node:
         listener = node.listeners[0]

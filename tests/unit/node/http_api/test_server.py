@@ -20,7 +20,7 @@ from odradek.node.http_api.sources import Sources
 from odradek.node.kafka_api.registry import Registry
 from odradek.node.net.listener import Listener
 from odradek.node.partition.replicas import Replicas
-from odradek.node.runtime.metrics import GcPauses, LoopLag, Traffic
+from odradek.node.runtime.metrics import GcPauses, LoopLag
 from odradek.raft.group import RaftGroup
 from odradek.raft.host import RaftHost
 from odradek.storage.log_dirs import LogDirs
@@ -153,7 +153,6 @@ def the_parts_of_a_node_fit(
         lambda: controller.is_active,
         lambda _: 1,
         replicas,
-        Traffic(),
         log_dirs,
         coordinators.state_machines,
         raft,

@@ -1,11 +1,13 @@
-"""Three replicas in one process: the whole way from a produce to a follower's disk and back."""
+"""Three replicas in one process: the whole way from a produce to a follower's disk and back, and its stories."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from tests.unit.node.partition.cluster import ClusterWorld, batch
 
+from odradek.node.partition.replication_config import ReplicationConfig
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.storage.log_config import LogConfig
 
 
 @pytest.fixture
@@ -15,10 +17,16 @@ async def cluster() -> AsyncIterator[ClusterWorld]:
     world.stop()
 
 
+async def following(cluster: ClusterWorld, leader: int = 1, followers: int = 2) -> None:
+    """All followers wait for records of the leader."""
+    fetches = cluster.nodes[leader].fetches
+    await cluster.until(lambda: sum(map(len, fetches._parked_followers.values())) == followers)
+
+
 async def test_a_produce_is_answered_when_all_in_sync_have_it_on_disk(cluster: ClusterWorld) -> None:
     cluster.create()
     leader = cluster.nodes[1]
-    await cluster.until(lambda: len(leader.fetches._parked_followers) == 2)
+    await following(cluster)
     result = await cluster.result(leader.produce(batch(3)))
     assert result.error is ErrorCode.NONE and result.base_offset == 0
     for node in cluster.nodes.values():
@@ -35,13 +43,172 @@ async def test_an_idle_follower_waits_and_asks_nothing(cluster: ClusterWorld) ->
     assert len(cluster.requests) == asked
 
 
-async def test_replicated_bytes_are_counted_on_both_sides(cluster: ClusterWorld) -> None:
+async def test_acks_1_is_answered_by_the_disk_of_the_leader_alone(cluster: ClusterWorld) -> None:
     cluster.create()
+    await following(cluster)
+    cluster.part(1, 2)
+    cluster.part(1, 3)
     leader = cluster.nodes[1]
-    await cluster.result(leader.produce(batch(3)))
-    told = leader.replicas.traffic.total()
-    taken = [cluster.nodes[node_id].replicas.traffic.total() for node_id in (2, 3)]
-    assert told.messages_in == 3 and told.bytes_in > 0
-    assert [each.replication_bytes_in for each in taken] == [told.bytes_in] * 2
-    assert told.replication_bytes_out == 2 * told.bytes_in
-    assert (told.bytes_out, told.replication_bytes_in) == (0, 0)
+    everyone = leader.produce(batch())
+    assert (await cluster.result(leader.produce(batch(), acks=1))).error is ErrorCode.NONE
+    assert (await cluster.result(leader.produce(batch(), acks=0))).error is ErrorCode.NONE
+    assert leader.partition().replica.high_watermark == 0 and not everyone.done
+    cluster.heal()
+    assert (await cluster.result(everyone)).error is ErrorCode.NONE
+
+
+async def test_nothing_is_acknowledged_that_a_power_cut_of_all_nodes_takes_back(
+    cluster: ClusterWorld,
+) -> None:
+    cluster.create()
+    await following(cluster)
+    await cluster.result(cluster.nodes[1].produce(batch(5)))
+    content = cluster.nodes[1].content()
+    for node_id in (1, 2, 3):
+        cluster.crash(node_id)
+    for node_id in (1, 2, 3):
+        cluster.restart(node_id)
+    cluster.elect(2, (2, 3, 1))
+    await following(cluster, leader=2)
+    for node in cluster.nodes.values():
+        await cluster.until(lambda node=node: node.partition().replica.high_watermark == 5)  # type: ignore[misc]
+        assert node.content() == content
+
+
+async def test_a_deposed_leader_drops_what_nobody_else_had(cluster: ClusterWorld) -> None:
+    cluster.create()
+    await following(cluster)
+    await cluster.result(cluster.nodes[1].produce(batch(2, b"both")))
+    cluster.part(1, 2)
+    cluster.part(1, 3)
+    lost = cluster.nodes[1].produce(batch(3, b"lost"))
+    await cluster.settle()
+    cluster.elect(2, (2, 3))
+    assert (await cluster.result(lost)).error is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    await cluster.result(cluster.nodes[2].produce(batch(1, b"new")))
+    cluster.heal()
+    await cluster.until(lambda: 1 in cluster.place().isr)
+    assert cluster.nodes[1].content() == cluster.nodes[2].content()
+    assert cluster.nodes[1].partition().log.latest_epoch == 1
+
+
+async def test_an_idempotent_producer_is_recognised_by_the_next_leader(cluster: ClusterWorld) -> None:
+    cluster.create()
+    await following(cluster)
+    first = batch(2, producer_id=7, sequence=0)
+    await cluster.result(cluster.nodes[1].produce(bytearray(first)))
+    cluster.crash(1)
+    cluster.elect(2, (2, 3))
+    await following(cluster, leader=2, followers=1)
+    again = await cluster.result(cluster.nodes[2].produce(bytearray(first)))
+    assert (again.error, again.base_offset, again.duplicate) == (ErrorCode.NONE, 0, True)
+    following_batch = await cluster.result(cluster.nodes[2].produce(batch(1, producer_id=7, sequence=2)))
+    assert following_batch.base_offset == 2
+    gap = await cluster.result(cluster.nodes[2].produce(batch(1, producer_id=7, sequence=9)))
+    assert gap.error is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
+async def test_below_min_insync_replicas_nothing_is_taken_and_what_waits_is_told(
+    cluster: ClusterWorld,
+) -> None:
+    cluster.create()
+    await following(cluster)
+    cluster.part(1, 2)
+    cluster.part(1, 3)
+    waiting = cluster.nodes[1].produce(batch())
+    cluster.change(isr=(1,))
+    assert (await cluster.result(waiting)).error is ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
+    refused = await cluster.result(cluster.nodes[1].produce(batch()))
+    assert refused.error is ErrorCode.NOT_ENOUGH_REPLICAS
+    assert (await cluster.result(cluster.nodes[1].produce(batch(), acks=1))).error is ErrorCode.NONE
+    assert cluster.nodes[1].partition().replica.high_watermark == 0
+    cluster.heal()
+    await cluster.until(lambda: len(cluster.place().isr) == 3)
+    assert (await cluster.result(cluster.nodes[1].produce(batch()))).error is ErrorCode.NONE
+
+
+async def test_a_node_without_its_lease_acknowledges_nothing(cluster: ClusterWorld) -> None:
+    cluster.create()
+    await following(cluster)
+    leader = cluster.nodes[1]
+    begun = leader.produce(batch())
+    leader.lease.held = False
+    assert (await cluster.result(begun)).error is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert (await cluster.result(leader.produce(batch()))).error is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    leader.lease.held = True
+    assert (await cluster.result(leader.produce(batch()))).error is ErrorCode.NONE
+
+
+async def test_a_leader_that_has_not_heard_of_its_successor_acknowledges_nothing(
+    cluster: ClusterWorld,
+) -> None:
+    cluster.create()
+    await following(cluster)
+    cluster.deaf.add(1)
+    cluster.elect(2, (2, 3))
+    begun = cluster.nodes[1].produce(batch(1, b"stale"))
+    await cluster.settle(300)
+    assert not begun.done, "its followers follow another"
+    await cluster.result(cluster.nodes[2].produce(batch(1, b"right")))
+    cluster.listen(1)
+    assert (await cluster.result(begun)).error is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    await cluster.until(lambda: cluster.nodes[1].content() == cluster.nodes[2].content())
+
+
+async def test_a_follower_that_hears_of_a_new_leader_first_asks_until_that_one_knows(
+    cluster: ClusterWorld,
+) -> None:
+    cluster.create()
+    await following(cluster)
+    cluster.deaf.add(2)
+    cluster.elect(2, (2, 3))
+    await cluster.settle(200)
+    cluster.listen(2)
+    await following(cluster, leader=2, followers=2)
+    assert (await cluster.result(cluster.nodes[2].produce(batch()))).error is ErrorCode.NONE
+
+
+async def test_relaxed_topics_do_not_wait_for_any_disk() -> None:
+    cluster = ClusterWorld(log_config=LogConfig(min_insync_replicas=2, flush_messages=1000))
+    cluster.create()
+    await following(cluster)
+    assert (await cluster.result(cluster.nodes[1].produce(batch(3)))).error is ErrorCode.NONE
+    assert cluster.nodes[2].partition().log.flushed_offset == 0
+    cluster.stop()
+
+
+async def test_the_records_of_one_produce_cost_one_fetch_of_each_follower_in_flight(
+    cluster: ClusterWorld,
+) -> None:
+    cluster.create(partitions=30)
+    await cluster.until(lambda: all(len(node.replicas.opened()) == 30 for node in cluster.nodes.values()))
+    await cluster.settle(200)
+    asked = len(cluster.requests)
+    await cluster.result(cluster.nodes[1].produce(batch()))
+    await cluster.settle()
+    assert len(cluster.requests) - asked == 2
+    fetches = [message for _, source, message in cluster.requests[asked:] if source == 1]
+    mentioned = [
+        partition for message in fetches for topic in message.topics for partition in topic.partitions
+    ]  # type: ignore[attr-defined]
+    assert [partition.fetch_offset for partition in mentioned] == [1, 1]
+
+
+async def test_consumers_in_a_rack_are_sent_to_the_replica_there() -> None:
+    cluster = ClusterWorld(config=ReplicationConfig(is_rack_aware=True))
+    cluster.agree(
+        brokers={
+            one: type(broker)(broker.epoch, rack=f"r{one}") for one, broker in cluster.image.brokers.items()
+        }
+    )
+    cluster.create()
+    await following(cluster)
+    await cluster.result(cluster.nodes[1].produce(batch(2)))
+    near, own = (
+        cluster.nodes[1].replication.preferred_replica(cluster.nodes[1].partition(), rack, 0)
+        for rack in ("r3", "r1")
+    )
+    assert (near, own) == (3, -1)
+    # Followers hear of the high watermark without waiting for records.
+    await cluster.until(lambda: cluster.nodes[3].partition().replica.high_watermark == 2)
+    cluster.stop()
