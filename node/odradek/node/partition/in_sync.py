@@ -75,7 +75,7 @@ class InSync:
         if replica.is_leader and len(replica.isr) <= len(replica.followers):
             now_ms = self._alarm.monotonic_ms()
             for broker_id in replica.followers:
-                self._consider(partition, broker_id, now_ms)
+                self._consider(partition, broker_id, now_ms, is_asking=False)
 
     def on_brokers_changed(self, broker_ids: Collection[int]) -> None:
         """Brokers came, went, or were fenced or unfenced."""
@@ -124,7 +124,7 @@ class InSync:
         self._deadlines.add(partition, due_ms)
         self._alarm.announce(due_ms)
 
-    def _consider(self, partition: Partition, broker_id: int, now_ms: int) -> None:
+    def _consider(self, partition: Partition, broker_id: int, now_ms: int, *, is_asking: bool = True) -> None:
         replica = partition.replica
         follower = replica.followers[broker_id]
         proposal = replica.propose_join(
@@ -133,6 +133,7 @@ class InSync:
             now_ms,
             self._lag_ms_max,
             eligible=self._is_eligible(broker_id, follower.broker_epoch),
+            is_asking=is_asking,
         )
         if proposal is not None:
             self._proposals.propose(partition, proposal)

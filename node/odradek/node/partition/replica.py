@@ -231,19 +231,30 @@ class Replica:
         return broker_id in self.isr or (self.proposal is not None and broker_id in self.proposal.isr)
 
     def propose_join(
-        self, broker_id: int, own_broker_epoch: int, now_ms: int, lag_ms_max: int, *, eligible: bool
+        self,
+        broker_id: int,
+        own_broker_epoch: int,
+        now_ms: int,
+        lag_ms_max: int,
+        *,
+        eligible: bool,
+        is_asking: bool = True,
     ) -> IsrProposal | None:
-        """Whether a follower that is not in sync may be from now on. `eligible`: the image has it alive, unfenced
-        and with the broker epoch that it fetched with (KIP-841, KIP-903)."""
+        """Whether a follower that is not in sync may be from now on.
+
+        `eligible`: the image has it alive, unfenced and with the broker epoch that it fetched with (KIP-841, KIP-903).
+        `is_asking`: it fetches at this moment; otherwise it must have been caught up lately.
+        """
         follower = self.followers.get(broker_id)
         if follower is None or not self.is_leader or self.is_maximal_member(broker_id):
             return None
-        joining = eligible and follower.is_caught_up(self.log_end_offset, now_ms, lag_ms_max)
+        caught_up = follower.is_caught_up(self.log_end_offset, now_ms, lag_ms_max)
+        joining = eligible and caught_up
         if joining != follower.is_joining:
             follower.is_joining = joining
             self._count()
         end = follower.log_end_offset
-        if not eligible or self.proposal is not None:
+        if not eligible or self.proposal is not None or not (is_asking or caught_up):
             return None
         if end < self.high_watermark or end < self.epoch_start_offset:
             return None

@@ -452,10 +452,12 @@ class ClusterWorld:
         for _ in range(turns):
             await asyncio.sleep(0)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool], ms_per_turn: int = 0) -> None:
         for _ in range(TURNS_MAX):
             if condition():
                 return
+            if ms_per_turn:
+                self.pass_time(ms_per_turn)
             await asyncio.sleep(0)
         raise AssertionError("it did not come to that")
 

@@ -17,10 +17,10 @@ async def cluster() -> AsyncIterator[ClusterWorld]:
     world.stop()
 
 
-async def following(cluster: ClusterWorld, leader: int = 1, followers: int = 2) -> None:
+async def following(cluster: ClusterWorld, leader: int = 1, followers: int = 2, ms_per_turn: int = 0) -> None:
     """All followers wait for records of the leader."""
-    fetches = cluster.nodes[leader].fetches
-    await cluster.until(lambda: sum(map(len, fetches._parked_followers.values())) == followers)
+    parked = cluster.nodes[leader].fetches._parked_followers
+    await cluster.until(lambda: sum(map(len, parked.values())) == followers, ms_per_turn)
 
 
 async def test_a_produce_is_answered_when_all_in_sync_have_it_on_disk(cluster: ClusterWorld) -> None:
@@ -70,9 +70,10 @@ async def test_nothing_is_acknowledged_that_a_power_cut_of_all_nodes_takes_back(
         cluster.restart(node_id)
     cluster.elect(2, (2, 3, 1))
     await following(cluster, leader=2)
-    for node in cluster.nodes.values():
-        await cluster.until(lambda node=node: node.partition().replica.high_watermark == 5)  # type: ignore[misc]
-        assert node.content() == content
+    await cluster.until(lambda: cluster.nodes[2].partition().replica.high_watermark == 5)
+    assert all(node.content() == content for node in cluster.nodes.values())
+    cluster.pass_time(600)  # the answers of the long polls tell the followers
+    await cluster.until(lambda: cluster.nodes[3].partition().replica.high_watermark == 5)
 
 
 async def test_a_deposed_leader_drops_what_nobody_else_had(cluster: ClusterWorld) -> None:
@@ -116,6 +117,7 @@ async def test_below_min_insync_replicas_nothing_is_taken_and_what_waits_is_told
     cluster.part(1, 2)
     cluster.part(1, 3)
     waiting = cluster.nodes[1].produce(batch())
+    cluster.now_ms += 40_000
     cluster.change(isr=(1,))
     assert (await cluster.result(waiting)).error is ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
     refused = await cluster.result(cluster.nodes[1].produce(batch()))
@@ -164,7 +166,7 @@ async def test_a_follower_that_hears_of_a_new_leader_first_asks_until_that_one_k
     cluster.elect(2, (2, 3))
     await cluster.settle(200)
     cluster.listen(2)
-    await following(cluster, leader=2, followers=2)
+    await following(cluster, leader=2, ms_per_turn=1)
     assert (await cluster.result(cluster.nodes[2].produce(batch()))).error is ErrorCode.NONE
 
 
