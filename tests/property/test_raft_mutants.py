@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.property.raft_world import Disk, World
+from tests.property.raft_node import Disk
+from tests.property.raft_world import World
 
 from odradek.raft.core import following, quorum, raft, replication, snapshot_transfer
 from odradek.raft.core.log_view import LogView
@@ -24,7 +25,9 @@ def even_quorum(patch: pytest.MonkeyPatch) -> None:
 def commit_by_count_of_an_older_term(patch: pytest.MonkeyPatch) -> None:
     def committable(self: replication.Replication) -> int:
         own, progress = self._log.durable_index, self.progress
-        index = self._membership.configuration.quorum_value(lambda v: progress[v].match_index if v in progress else own)
+        index = self._membership.configuration.quorum_value(
+            lambda v: progress[v].match_index if v in progress else own
+        )
         return max(index, self._log.commit)
 
     patch.setattr(replication.Replication, "committable_index", committable)

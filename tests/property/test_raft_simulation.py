@@ -28,4 +28,4 @@ def test_a_seed_repeats_exactly() -> None:
     first, second = World(7), World(7)
     first.play()
     second.play()
-    assert (first.trace, first.committed) == (second.trace, second.committed)
+    assert (first.trace, first.invariants.committed) == (second.trace, second.invariants.committed)
