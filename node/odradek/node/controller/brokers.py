@@ -217,12 +217,13 @@ def settle_heard(image: MetadataImage, broker_id: int, rules_of: RulesOf) -> Res
     electorate = Electorate.of(image)
 
     def settle(before: PartitionImage, rules: TopicRules) -> PartitionImage:
-        if broker_id not in before.isr or not electorate.is_active(broker_id):
+        if not electorate.is_active(broker_id):
             return before
         isr = tuple(member for member in before.isr if electorate.is_active(member))
         return next_state(before, electorate, rules, Target(isr=isr))
 
-    return Result(change_partitions(topics_under(image, broker_id), rules_of, settle).records(), None)
+    changes = change_partitions(topics_under(image, broker_id), rules_of, settle, member=broker_id)
+    return Result(changes.records(), None)
 
 
 def _next_broker(broker: BrokerImage, heartbeat: BrokerHeartbeat, is_caught_up: bool) -> BrokerImage:
@@ -277,14 +278,12 @@ def _leave_isrs(
     broker_id = gone.broker_id
 
     def leave(before: PartitionImage, rules: TopicRules) -> PartitionImage:
-        if broker_id not in before.isr:
-            return before
         rest = tuple(member for member in before.isr if member != broker_id)
         others_unknown = rest and not any(member in heard for member in rest)
         target = Target() if others_unknown else Target(isr=rest)
         return next_state(before, electorate, rules, target, unclean_if_allowed(rules))
 
-    return change_partitions(topics_under(image, broker_id), rules_of, leave).records()
+    return change_partitions(topics_under(image, broker_id), rules_of, leave, member=broker_id).records()
 
 
 def _serve(image: MetadataImage, back: BrokerImage, rules_of: RulesOf) -> list[Record]:
@@ -315,12 +314,12 @@ def _leave_directories(
     broker_id = after.broker_id
 
     def leave(partition: PartitionImage, rules: TopicRules) -> PartitionImage:
-        if broker_id not in partition.isr or not _is_in(partition, broker_id, lost):
+        if not _is_in(partition, broker_id, lost):
             return partition
         rest = tuple(member for member in partition.isr if member != broker_id)
         return next_state(partition, electorate, rules, Target(isr=rest), unclean_if_allowed(rules))
 
-    return change_partitions(topics_under(image, broker_id), rules_of, leave).records()
+    return change_partitions(topics_under(image, broker_id), rules_of, leave, member=broker_id).records()
 
 
 def _is_in(partition: PartitionImage, broker_id: int, directories: Container[bytes]) -> bool:

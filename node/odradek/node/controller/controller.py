@@ -255,20 +255,20 @@ class Controller:
 
     async def elect_leaders(
         self,
-        election_type: int,
-        partitions: Sequence[tuple[str, Sequence[int]]] | None,
+        partitions: Sequence[tuple[str, int]] | None,
         *,
+        unclean: bool = False,
         timeout_ms: int = TIMEOUT_MS,
     ) -> list[elections.ElectionOutcome]:
-        """`partitions`: (topic, numbers); None: all that need it."""
+        """`partitions`: (topic, number); None: all that need it."""
         return await self.run(
-            lambda image: elections.elect_leaders(image, election_type, partitions, self.rules_of(image)),
+            lambda image: elections.elect_leaders(image, partitions, self.rules_of(image), unclean=unclean),
             timeout_ms,
         )
 
     async def alter_reassignments(
         self,
-        requests: Sequence[reassignment.ReassignmentRequest],
+        moves: Sequence[reassignment.Move],
         *,
         allow_replication_factor_change: bool = True,
         timeout_ms: int = TIMEOUT_MS,
@@ -276,7 +276,7 @@ class Controller:
         return await self.run(
             lambda image: reassignment.alter_reassignments(
                 image,
-                requests,
+                moves,
                 self.rules_of(image),
                 allow_replication_factor_change=allow_replication_factor_change,
             ),

@@ -23,8 +23,8 @@ Source: KIP-966, KIP-841, KIP-460; Kafka 4.3 PartitionChangeBuilder and Replicat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum, IntEnum
+from dataclasses import dataclass
+from enum import Enum
 from typing import Final, NamedTuple
 
 from odradek.node.controller.image import (
@@ -55,13 +55,6 @@ class Election(Enum):
     CLEAN = "clean"
     PREFERRED = "preferred"
     UNCLEAN = "unclean"
-
-
-class ElectionType(IntEnum):
-    """What ElectLeaders asks for, with the numbers of the wire."""
-
-    PREFERRED = 0
-    UNCLEAN = 1
 
 
 class TopicRules(NamedTuple):
@@ -147,32 +140,49 @@ def next_state(
     if not isr and not electorate.uses_elr:
         last = before.isr or before.eligible_leader_replicas  # the latter while the feature is switched off
         isr = tuple(broker for broker in last if broker in replicas)
-    places = _places(before, electorate, replicas, target.directories)
-    elr = _eligible(before, electorate, rules, replicas, isr)
-    last_known = before.last_known_elr if electorate.uses_elr else ()
-    leader, isr, elr, is_clean = _elect(
-        before.leader, replicas, isr, elr, last_known, places, electorate, election
-    )
+    directories = before.directories
+    if replicas != before.replicas or target.directories:
+        directories = _directories(before, electorate, replicas, target.directories)
     least = min(rules.min_insync_replicas, len(replicas))
-    if not is_clean or len(isr) >= least:
-        elr = last_known = ()
-    elif leader == NO_LEADER and before.leader != NO_LEADER and not isr:
+    elr: Ids = ()
+    last_known: Ids = ()
+    if electorate.uses_elr and len(isr) < least:
+        elr = _eligible(before, replicas, isr)
+        last_known = before.last_known_elr
+    candidates = Candidates(
+        replicas, directories or (UNASSIGNED_DIRECTORY,) * len(replicas), isr, elr, last_known
+    )
+    leader = _elect(before.leader, candidates, electorate, election)
+    if leader != NO_LEADER and leader not in isr:
+        others = tuple(one for one in (*isr, *elr) if one != leader) if leader in elr else ()
+        isr, elr = (leader,), others
+        if not others or least <= 1:
+            elr = last_known = ()
+    elif leader == NO_LEADER and before.leader != NO_LEADER and elr and not isr:
         last_known = (before.leader,)
     after = PartitionImage(
-        replicas=replicas,
-        isr=isr,
-        leader=leader,
-        leader_epoch=before.leader_epoch + (leader != before.leader),
-        partition_epoch=before.partition_epoch,
-        directories=before.directories
-        if replicas == before.replicas and target.directories is None
-        else tuple(places[broker] for broker in replicas),
-        adding_replicas=adding,
-        removing_replicas=removing,
-        eligible_leader_replicas=elr,
-        last_known_elr=last_known,
+        replicas,
+        isr,
+        leader,
+        before.leader_epoch + (leader != before.leader),
+        before.partition_epoch,
+        directories,
+        adding,
+        removing,
+        elr,
+        last_known,
     )
-    return before if after == before else _next_epoch(after)
+    return before if after == before else after._replace(partition_epoch=after.partition_epoch + 1)
+
+
+class Candidates(NamedTuple):
+    """Who may be elected, where each replica is (`directories` run beside `replicas`), and in what standing."""
+
+    replicas: Ids
+    directories: tuple[bytes, ...]
+    isr: Ids
+    elr: Ids
+    last_known: Ids
 
 
 def unclean_if_allowed(rules: TopicRules) -> Election:
@@ -183,16 +193,21 @@ def change_partitions(
     topics: Iterable[TopicImage],
     rules_of: RulesOf,
     change: Callable[[PartitionImage, TopicRules], PartitionImage],
-    changes: PartitionChanges | None = None,
+    *,
+    member: int | None = None,
 ) -> PartitionChanges:
-    """Applies `change` to all partitions of `topics`. It must depend on its arguments alone: equal partitions, which
-    mostly are one object, are asked about once."""
-    collected = PartitionChanges() if changes is None else changes
+    """Applies `change` to all partitions of `topics`, or to those that have `member` in the ISR.
+
+    It must depend on its arguments alone: equal partitions, which mostly are one object, are asked about once.
+    """
+    collected = PartitionChanges()
     answers: dict[TopicRules, dict[int, PartitionImage]] = {}
     for topic in topics:
         rules = rules_of(topic.name)
         known = answers.setdefault(rules, {})
         for number, before in enumerate(topic.partitions):
+            if member is not None and member not in before.isr:
+                continue
             after = known.get(id(before))
             if after is None:
                 after = known[id(before)] = change(before, rules)
@@ -213,19 +228,21 @@ class ElectionOutcome:
 
 def elect_leaders(
     image: MetadataImage,
-    election_type: int,
-    partitions: Sequence[tuple[str, Sequence[int]]] | None,
+    partitions: Sequence[tuple[str, int]] | None,
     rules_of: RulesOf,
+    *,
+    unclean: bool = False,
 ) -> Result[list[ElectionOutcome]]:
-    """Elects the preferred leaders, or leaders at any price for partitions without one.
+    """Elects the preferred leaders; if `unclean`, leaders at any price for partitions without one.
 
-    `partitions`: (topic, partition numbers); None for all, of which those that need no election are not in the outcome.
+    `partitions`: (topic, number), each judged once; None for all, of which those that need no election are not in the
+    outcome. Outcomes are by topic as asked, and by number.
     """
-    election = Election.UNCLEAN if election_type == ElectionType.UNCLEAN else Election.PREFERRED
+    election = Election.UNCLEAN if unclean else Election.PREFERRED
     electorate = Electorate.of(image)
     changes = PartitionChanges()
     outcomes: list[ElectionOutcome] = []
-    asked = _all_that_need(image, election) if partitions is None else _once(partitions)
+    asked = _all_that_need(image, election) if partitions is None else _by_topic(partitions)
     for name, numbers in asked:
         topic = image.topic(name)
         rules = rules_of(name)
@@ -283,70 +300,49 @@ def _all_that_need(image: MetadataImage, election: Election) -> list[tuple[str, 
     return found
 
 
-def _once(partitions: Sequence[tuple[str, Sequence[int]]]) -> list[tuple[str, list[int]]]:
+def _by_topic(partitions: Sequence[tuple[str, int]]) -> list[tuple[str, list[int]]]:
     """Every partition once, those of a topic in ascending order."""
     merged: dict[str, set[int]] = {}
-    for name, numbers in partitions:
-        merged.setdefault(name, set()).update(numbers)
+    for name, number in partitions:
+        merged.setdefault(name, set()).add(number)
     return [(name, sorted(numbers)) for name, numbers in merged.items()]
 
 
-def _elect(
-    current: int,
-    replicas: Ids,
-    isr: Ids,
-    elr: Ids,
-    last_known: Ids,
-    places: Mapping[int, bytes],
-    electorate: Electorate,
-    election: Election,
-) -> tuple[int, Ids, Ids, bool]:
-    """(leader, ISR, ELR, whether the leader has every committed record)."""
+def _elect(current: int, among: Candidates, electorate: Electorate, election: Election) -> int:
+    """The leader, or NO_LEADER. One that is neither in the ISR nor eligible may lack committed records."""
+    replicas, directories, isr, elr, last_known = among
 
     def first(candidates: Iterable[int]) -> int:
-        return next((one for one in candidates if electorate.may_lead(one, places[one])), NO_LEADER)
+        for broker in candidates:
+            if electorate.may_lead(broker, directories[replicas.index(broker)]):
+                return broker
+        return NO_LEADER
 
-    in_sync = [broker for broker in replicas if broker in isr]
-    order = in_sync
-    if election is Election.PREFERRED:
-        order = [replicas[0], current, *in_sync] if replicas[0] in isr else [current, *in_sync]
-    elif current in isr:
-        order = [current, *in_sync]
-    leader = first(broker for broker in order if broker in isr)
-    if leader != NO_LEADER:
-        return leader, isr, elr, True
-    leader = first(broker for broker in replicas if broker in elr)
-    if leader != NO_LEADER:
-        return leader, (leader,), tuple(one for one in (*isr, *elr) if one != leader), True
-    if electorate.uses_elr and not isr and not elr and len(last_known) == 1:
+    if election is Election.PREFERRED and replicas[0] in isr and first(replicas[:1]) != NO_LEADER:
+        return replicas[0]
+    if current in isr and first((current,)) != NO_LEADER:
+        return current
+    leader = first(broker for broker in replicas if broker in isr)
+    if leader == NO_LEADER and elr:
+        leader = first(broker for broker in replicas if broker in elr)
+    if leader == NO_LEADER and electorate.uses_elr and not isr and not elr and len(last_known) == 1:
         leader = first(broker for broker in last_known if broker in replicas)
     if leader == NO_LEADER and election is Election.UNCLEAN:
         leader = first(replicas)
-    if leader != NO_LEADER:
-        return leader, (leader,), (), False
-    return NO_LEADER, isr, elr, True
+    return leader
 
 
-def _eligible(
-    before: PartitionImage, electorate: Electorate, rules: TopicRules, replicas: Ids, isr: Ids
-) -> Ids:
-    if not electorate.uses_elr or len(isr) >= min(rules.min_insync_replicas, len(replicas)):
-        return ()
+def _eligible(before: PartitionImage, replicas: Ids, isr: Ids) -> Ids:
+    """Who holds every committed record though it is not in the ISR."""
     candidates = dict.fromkeys((*before.eligible_leader_replicas, *before.isr))
     return tuple(broker for broker in candidates if broker not in isr and broker in replicas)
 
 
-def _places(
+def _directories(
     before: PartitionImage, electorate: Electorate, replicas: Ids, given: Mapping[int, bytes] | None
-) -> Mapping[int, bytes]:
-    places = dict(zip(before.replicas, before.directories or (UNASSIGNED_DIRECTORY,) * len(before.replicas)))
-    if given:
-        places.update({broker: directory for broker, directory in given.items() if broker in places})
-    for broker in replicas:
-        if broker not in places:
-            places[broker] = electorate.directory(broker)
-    return places
-
-
-def _next_epoch(after: PartitionImage) -> PartitionImage:
-    return replace(after, partition_epoch=after.partition_epoch + 1)
+) -> tuple[bytes, ...]:
+    known = dict(zip(before.replicas, before.directories))
+    if not known:
+        known = dict.fromkeys(before.replicas, UNASSIGNED_DIRECTORY)
+    known.update(given or {})
+    return tuple(known[one] if one in known else electorate.directory(one) for one in replicas)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from odradek.node.controller.elections import (
     ELR_FEATURE,
@@ -58,11 +58,15 @@ class UpgradeType(IntEnum):
     UNSAFE_DOWNGRADE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureUpdate:
-    feature: str
-    level: int
-    upgrade_type: int = UpgradeType.UPGRADE
+class FeatureUpdate(Protocol):
+    """The level that one feature should have."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def upgrade_type(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,13 @@ def update_features(
     records: list[Record] = []
     after = dict(image.features)
     for update in updates:
-        wrong = _wrong(update, after.get(update.feature, 0))
+        wrong = _wrong(update, after.get(update.name, 0))
         if wrong is not None:
-            message = f"Invalid update version {update.level} for feature {update.feature}. {wrong}"
+            message = f"Invalid update version {update.level} for feature {update.name}. {wrong}"
             return Result([], FeaturesOutcome(ErrorCode.INVALID_UPDATE_VERSION, message))
-        if after.get(update.feature, 0) != update.level:
-            after[update.feature] = update.level
-            records.append(FeatureLevelRecord(name=update.feature, feature_level=update.level))
+        if after.get(update.name, 0) != update.level:
+            after[update.name] = update.level
+            records.append(FeatureLevelRecord(name=update.name, feature_level=update.level))
     if image.features.get(ELR_FEATURE, 0) and not after.get(ELR_FEATURE, 0):
         records += _without_elr(image, after, rules_of)
     return Result(records, FeaturesOutcome())
@@ -98,7 +102,7 @@ def _wrong(update: FeatureUpdate, current: int) -> str | None:
         return "The controller does not support the given upgrade type."
     if update.level < 0:
         return "A feature version cannot be less than 0."
-    known = SUPPORTED.get(update.feature)
+    known = SUPPORTED.get(update.name)
     if known is None:
         return "The controller does not support this feature."
     if not known.lowest <= update.level <= known.highest:

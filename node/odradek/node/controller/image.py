@@ -73,9 +73,11 @@ class BrokerImage:
         return not self.fenced and not self.in_controlled_shutdown
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionImage:
-    """One partition's place: who has it, who is in sync, who leads. `directories` run beside `replicas`."""
+class PartitionImage(NamedTuple):
+    """One partition's place: who has it, who is in sync, who leads. `directories` run beside `replicas`.
+
+    A tuple, because a failover makes and compares thousands.
+    """
 
     replicas: tuple[int, ...]
     isr: tuple[int, ...]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from odradek.node.controller.elections import (
     Electorate,
@@ -33,13 +33,15 @@ from odradek.proto.kafka.errors import ErrorCode
 Ids = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReassignmentRequest:
-    """`replicas`: the wanted ones, the preferred leader first; None cancels."""
+class Move(Protocol):
+    """Where a partition should be. `replicas`: the wanted ones, the preferred leader first; None cancels."""
 
-    topic: str
-    partition: int
-    replicas: Sequence[int] | None
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def replicas(self) -> Sequence[int] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class _Plan(NamedTuple):
 
 def alter_reassignments(
     image: MetadataImage,
-    requests: Sequence[ReassignmentRequest],
+    moves: Sequence[Move],
     rules_of: RulesOf,
     *,
     allow_replication_factor_change: bool = True,
@@ -89,9 +91,9 @@ def alter_reassignments(
     electorate = Electorate.of(image)
     changes = PartitionChanges()
     outcomes: list[ReassignmentOutcome] = []
-    grouped: dict[str, dict[int, list[ReassignmentRequest]]] = {}
-    for request in requests:
-        grouped.setdefault(request.topic, {}).setdefault(request.partition, []).append(request)
+    grouped: dict[str, dict[int, list[Move]]] = {}
+    for move in moves:
+        grouped.setdefault(move.topic, {}).setdefault(move.partition, []).append(move)
     for name, by_number in grouped.items():
         topic = image.topic(name)
         rules = rules_of(name)

@@ -176,12 +176,12 @@ async def test_a_replica_whose_directory_is_lost_is_offline() -> None:
     await node.join(replace(node.broker(2), directories=(b"a" * 16, b"b" * 16)))
     await node.create(NewTopic("t", assignments=[(0, [1, 2])]))
     topic = node.image.topics_by_name["t"]
-    image = replace(topic.partitions[0], directories=(bytes(16), b"c" * 16))
+    image = topic.partitions[0]._replace(directories=(bytes(16), b"c" * 16))
     moved = TopicImage(topic.name, topic.topic_id, (image,))
     (one,) = handlers(node)._partitions(moved, "PLAINTEXT", 12)
     assert one.offline_replicas == [2]
     for known in (b"b" * 16, bytes(16)):
-        image = replace(image, directories=(bytes(16), known))
+        image = image._replace(directories=(bytes(16), known))
         moved = TopicImage(topic.name, topic.topic_id, (image,))
         assert handlers(node)._partitions(moved, "PLAINTEXT", 12)[0].offline_replicas == []
 
