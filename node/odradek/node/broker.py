@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from odradek.node.app.context import RequestContext
 from odradek.node.config import ConfigError, Listener, NodeConfig
@@ -25,6 +26,7 @@ from odradek.node.config.identity import (
     random_uuid,
 )
 from odradek.node.controller.image import BrokerImage, Endpoint
+from odradek.node.http_door import open_http_door
 from odradek.node.interbroker.lifecycle import RegistrationRefusedError
 from odradek.node.interbroker.registration import registration_request
 from odradek.node.kafka_api.forwarding import Forwarder
@@ -43,6 +45,9 @@ from odradek.storage.disk import DiskError, DiskLockedError
 from odradek.storage.log_dir import LogDir
 from odradek.storage.log_dirs import LogDirs
 
+if TYPE_CHECKING:
+    from odradek.node.http_api.server import HttpServer
+
 DRAIN_TIMEOUT_S = 5
 LEAVE_TIMEOUT_MS = 5_000
 FOUNDING_RETRY_S = 0.02
@@ -60,6 +65,8 @@ class Broker:
         self._ports = ports or system_ports(self._loop)
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
         self._listeners: list[NetListener] = []
+        self._http: HttpServer | None = None
+        self._is_joined = False
         self._disk = self._ports.open_disk(config.open_files_max)
         self._identity: Identity | None = None
         self._log_dirs = LogDirs(
@@ -96,6 +103,7 @@ class Broker:
             self._maintenance.stop()
             await self._quorum.stop()
             self._log_dirs.release_locks()
+            self._close_http_door()
             raise
 
     async def _start(self) -> None:
@@ -118,12 +126,14 @@ class Broker:
             raise ConfigError(
                 f"the data in {', '.join(config.log_dirs)} is in use by another process"
             ) from None
+        await self._open_http_door()
         services = self._services
         await self._quorum.start()
         self._quorum.open(services.controller.machine, services.coordinators.state_machines())
         services.attach(self._quorum.metadata, self._quorum.shards)
         await self._quorum.current()
         await self._join(self._identity)
+        self._is_joined = True
         self._maintenance.start()
 
     async def _join(self, identity: Identity) -> None:
@@ -177,6 +187,7 @@ class Broker:
 
     async def stop(self) -> None:
         """Hand over, accept nothing, answer what waits, make everything durable, close."""
+        self._is_joined = False
         lifecycle = self._services.outward.lifecycle
         if (
             lifecycle is not None
@@ -202,6 +213,7 @@ class Broker:
         except DiskError as error:
             log.error("the Raft log could not be closed cleanly: %s", error)
         self._log_dirs.close()
+        self._close_http_door()
 
     async def failed(self) -> BaseException:
         """Return only when the node cannot go on, with the reason."""
@@ -212,6 +224,22 @@ class Broker:
         return [listener.address for listener in self._listeners]
 
     # -- parts
+
+    async def _open_http_door(self) -> None:
+        self._http = await open_http_door(
+            self._config,
+            self._services,
+            self._quorum,
+            self._log_dirs,
+            self._registry,
+            self._listeners,
+            lambda: self._failure.result() if self._failure.done() else None,
+            lambda: self._is_joined,
+        )
+
+    def _close_http_door(self) -> None:
+        if self._http is not None:
+            self._http.stop()
 
     async def _bind(self, listener: Listener) -> NetListener:
         config = self._config

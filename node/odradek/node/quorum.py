@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from odradek.node.config import ConfigError, NodeConfig
@@ -20,6 +20,7 @@ from odradek.raft.group import RaftGroup
 from odradek.raft.host import HostSettings, RaftHost
 from odradek.raft.ports import RaftError, StateMachine
 from odradek.storage.disk import Disk
+from odradek.storage.durations import Durations
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,16 @@ class Quorum:
     @property
     def shards(self) -> Sequence[RaftGroup]:
         return self._shards
+
+    @property
+    def groups(self) -> Sequence[RaftGroup]:
+        """All of them; none before `open`."""
+        return [] if self._metadata is None else [self._metadata, *self._shards]
+
+    @property
+    def sync_durations(self) -> Mapping[str, Durations]:
+        """How long syncs took, by what was synced."""
+        return self._host.sync_durations
 
     # -- life
 

@@ -142,6 +142,7 @@ class Services:
         )
         self._view = ImageView(self.controller, self._effective)
         self.topic_name = self._view.topic_name
+        self.log_config = self._view.log_config
         self.outward = Outward(
             config, self._view, peers, dispatch, self.monotonic_ms, is_alone=settings.is_alone
         )
