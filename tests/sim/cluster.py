@@ -115,9 +115,13 @@ class Node:
     async def _main(self, loop: HostLoop) -> None:
         try:
             broker = self.broker = Broker(self._cluster.config(self), self._ports())
-            await broker.start()
-            self.is_started = True
-            reason: BaseException = await broker.failed()
+            failed = loop.create_task(broker.failed())
+            started = loop.create_task(broker.start())
+            await asyncio.wait([started, failed], return_when=asyncio.FIRST_COMPLETED)
+            if started.done():
+                started.result()
+                self.is_started = True
+            reason: BaseException = await failed
         except Exception as error:  # the boundary of the process: it ends, and the run judges why
             reason = error
         self._cluster.on_node_failure(self, reason)
