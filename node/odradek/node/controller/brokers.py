@@ -279,7 +279,7 @@ def _leave_isrs(
 
     def leave(before: PartitionImage, rules: TopicRules) -> PartitionImage:
         rest = tuple(member for member in before.isr if member != broker_id)
-        others_unknown = rest and not any(member in heard for member in rest)
+        others_unknown = rest and not any(member in heard and electorate.is_active(member) for member in rest)
         target = Target() if others_unknown else Target(isr=rest)
         return next_state(before, electorate, rules, target, unclean_if_allowed(rules))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from odradek.node.controller import brokers
 from odradek.node.controller.brokers import (
@@ -29,12 +29,28 @@ from odradek.node.controller.operations import ControllerError, Operations, not_
 from odradek.node.controller.records import Result
 from odradek.node.controller.sessions import Sessions
 from odradek.node.controller.settings import ControllerSettings
-from odradek.node.runtime.alarm import Alarm
 from odradek.proto.kafka.errors import ErrorCode
 
 log = logging.getLogger(__name__)
 
+
+class Alarm(Protocol):
+    """`odradek.node.runtime.alarm.Alarm`: calls `on_due(now_ms)`, which returns the next deadline or None."""
+
+    def monotonic_ms(self) -> int: ...
+    def announce(self, deadline_ms: int | None) -> None: ...
+    def cancel(self) -> None: ...
+
+
 NewAlarm = Callable[[Callable[[int], int | None]], Alarm]
+
+
+class Trial(NamedTuple):
+    """A registration that waits to see whether the process that has its number is alive."""
+
+    broker_id: int
+    until_ms: int
+    over: asyncio.Future[None]
 
 
 class Probe(Protocol):
@@ -78,7 +94,7 @@ class Membership:
         self._alarm = new_alarm(self._on_due)
         self._tasks: set[asyncio.Task[None]] = set()
         self._probed: set[int] = set()
-        self._trials: dict[int, list[asyncio.Future[None]]] = {}
+        self._trials: list[Trial] = []
         self._owes_settling = False
 
     # -- leadership
@@ -105,11 +121,10 @@ class Membership:
             task.cancel()
         self._tasks.clear()
         self._probed.clear()
-        trials, self._trials = self._trials, {}
-        for waiters in trials.values():
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(not_controller())
+        trials, self._trials = self._trials, []
+        for trial in trials:
+            if not trial.over.done():
+                trial.over.set_exception(not_controller())
 
     # -- what brokers ask
 
@@ -160,7 +175,7 @@ class Membership:
         )
         self._alarm.announce(self._sessions.next_deadline_ms())
         if session.trial is not None:
-            self._wake_trials(broker_id)
+            self._end_trials(broker_id)
         if is_first and self._owes_settling:
             await self._settle(broker_id)
         result = self._judge(image, heartbeat)
@@ -190,7 +205,7 @@ class Membership:
         if session is None or broker is None or session.epoch != broker.epoch:
             return
         session.is_connection_gone = True
-        self._wake_trials(broker_id)
+        self._end_trials(broker_id)
         if broker.fenced:
             return
         if session.is_let_go:
@@ -224,19 +239,21 @@ class Membership:
             claim = self._sessions.claim(broker_id, incarnation_id, now_ms)
             if claim.retry_ms is None:
                 return claim.is_granted
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            waiters = self._trials.setdefault(broker_id, [])
-            waiters.append(waiter)
-            try:
-                async with asyncio.timeout((claim.retry_ms - now_ms) / 1000):
-                    await waiter
-            except TimeoutError:
-                waiters.remove(waiter)
+            over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._trials.append(Trial(broker_id, claim.retry_ms, over))
+            self._alarm.announce(claim.retry_ms)
+            await over
 
-    def _wake_trials(self, broker_id: int) -> None:
-        for waiter in self._trials.pop(broker_id, ()):
-            if not waiter.done():
-                waiter.set_result(None)
+    def _end_trials(self, broker_id: int | None, now_ms: int | None = None) -> None:
+        """Lets the registrations go on that wait for news of this broker, or, None, until now."""
+        waiting: list[Trial] = []
+        for trial in self._trials:
+            is_over = trial.broker_id == broker_id or (now_ms is not None and trial.until_ms <= now_ms)
+            if is_over and not trial.over.done():
+                trial.over.set_result(None)
+            elif not trial.over.done():
+                waiting.append(trial)
+        self._trials = waiting
 
     def _note_unheard(self, image: MetadataImage) -> None:
         """ISRs may be left larger than they should be, until everybody was heard of."""
@@ -254,13 +271,18 @@ class Membership:
         )
 
     def _on_due(self, now_ms: int) -> int | None:
+        self._end_trials(None, now_ms)
         due_ms = self._sessions.next_deadline_ms()
         if due_ms is not None and now_ms - due_ms > self._settings.heartbeat_interval_ms:
             # This process did not run when the session lapsed; what was sent meanwhile has not been read yet.
             self._sessions.forgive(now_ms)
         for broker_id, epoch in self._sessions.pop_lapsed(now_ms):
             self._start(self._fence(broker_id, epoch, None))
-        return self._sessions.next_deadline_ms()
+        deadlines = [trial.until_ms for trial in self._trials]
+        session_ms = self._sessions.next_deadline_ms()
+        if session_ms is not None:
+            deadlines.append(session_ms)
+        return min(deadlines, default=None)
 
     def _start_probe(self, broker_id: int, epoch: int) -> None:
         if broker_id not in self._probed:
@@ -301,7 +323,7 @@ class Membership:
             return
         if is_fenced or certainly is not None:
             self._sessions.remove(broker_id)
-            self._wake_trials(broker_id)
+            self._end_trials(broker_id)
         else:
             self._sessions.watch(broker_id, self._alarm.monotonic_ms())
             self._alarm.announce(self._sessions.next_deadline_ms())

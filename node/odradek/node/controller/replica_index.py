@@ -16,7 +16,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from odradek.node.controller.image import MetadataImage, PartitionImage, TopicImage, TopicSummary
+from odradek.node.controller.image import (
+    EMPTY_IMAGE,
+    MetadataImage,
+    PartitionImage,
+    TopicImage,
+    TopicSummary,
+)
 from odradek.node.controller.persistent_map import PersistentMap
 
 LEADERLESS: Final = -1
@@ -76,6 +82,8 @@ _EMPTY_INDEX: Final = ReplicaIndex({}, {})
 def index_of(image: MetadataImage) -> ReplicaIndex:
     """The image's index, made now if nobody asked before."""
     index = image.replica_index
+    if image is EMPTY_IMAGE:
+        return _EMPTY_INDEX  # shared: kept there, it would be derived from by everybody
     if index is None:
         index = _EMPTY_INDEX.updated((None, topic) for topic in image.topics_by_id.values())
         object.__setattr__(image, "replica_index", index)  # derived: the image's value stays the same

@@ -37,7 +37,7 @@ class MemoryLog:
     def __init__(self, machine: MetadataState) -> None:
         self.machine = machine
         self.is_leader = True
-        self.leader_id = 1
+        self.leader_id: int | None = 1
         self.index = 0
 
     def propose(self, data: bytes) -> asyncio.Future[int]:

@@ -1,53 +1,41 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import pytest
+from tests.unit.node.controller.active_world import ActiveWorld
 
 from odradek.node.controller.configs import ConfigAlteration, ConfigChange, ConfigOperation
-from odradek.node.controller.controller import (
-    ENTRY_BYTES_MAX,
-    WAITING_OPERATIONS_MAX,
-    Controller,
-    ControllerError,
-)
+from odradek.node.controller.controller import Controller
+from odradek.node.controller.directories import AssignReplicas, DirectoryAssignment
 from odradek.node.controller.effective import EffectiveConfigs
 from odradek.node.controller.image import BrokerImage, MetadataImage, ResourceType
 from odradek.node.controller.membership import NewAlarm
-from odradek.node.controller.records import ConfigRecord, Result
+from odradek.node.controller.producer_ids import ProducerIdBlock
 from odradek.node.controller.topics import MorePartitions, NewTopic
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.raft.ports import NotLeaderError, ProposalTooLargeError
 
 
 class Log(Protocol):
-    at_once: bool
-    is_leader: bool
     entries: list[bytes]
-    waiting: list[tuple[bytes, asyncio.Future[int]]]
 
-    def commit(self) -> None: ...
-    def fail(self, error: Exception) -> None: ...
+
+class Wanted(NamedTuple):
+    topic: str
+    partition: int
+    replicas: Sequence[int] | None
+
+
+class Level(NamedTuple):
+    name: str
+    level: int
+    upgrade_type: int
 
 
 def log_of(controller: Controller) -> Log:
     return controller._operations._log  # type: ignore[return-value]
-
-
-async def hold(controller: Controller) -> Log:
-    """From now on entries wait until the test commits them."""
-    log = log_of(controller)
-    log.at_once = False
-    return log
-
-
-async def turn() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_start_founds_the_cluster_and_registers_the_node(controller: Controller) -> None:
@@ -88,127 +76,6 @@ async def test_trying_changes_nothing(controller: Controller) -> None:
     assert controller.image.topic("t") is None
 
 
-async def test_of_two_requests_for_one_name_one_succeeds(controller: Controller) -> None:
-    log = await hold(controller)
-    tasks = [asyncio.ensure_future(controller.create_topics([NewTopic("t")])) for _ in range(3)]
-    await turn()
-    assert len(log.waiting) == 1  # the others wait for the first to be decided
-    log.commit()
-    await turn()
-    errors = [(await task)[0].error for task in tasks]
-    assert errors == [ErrorCode.NONE, ErrorCode.TOPIC_ALREADY_EXISTS, ErrorCode.TOPIC_ALREADY_EXISTS]
-
-
-async def test_what_arrives_meanwhile_travels_as_one_entry_and_sees_each_other(
-    controller: Controller,
-) -> None:
-    log = await hold(controller)
-    names = ["a", "b", "b", "c.d", "c_d"]
-    tasks = [asyncio.ensure_future(controller.create_topics([NewTopic(name)])) for name in names]
-    await turn()
-    log.commit()
-    await turn()
-    assert len(log.waiting) == 1
-    assert not any(task.done() for task in tasks[1:])  # even a refusal waits: it rests on what is in flight
-    log.commit()
-    await turn()
-    assert [(await task)[0].error for task in tasks] == [
-        ErrorCode.NONE,
-        ErrorCode.NONE,
-        ErrorCode.TOPIC_ALREADY_EXISTS,
-        ErrorCode.NONE,
-        ErrorCode.INVALID_TOPIC_EXCEPTION,
-    ]
-    assert set(controller.image.topics_by_name) == {"a", "b", "c.d"}
-
-
-@pytest.mark.parametrize(
-    ("failure", "error"),
-    [
-        (NotLeaderError(None), ErrorCode.NOT_CONTROLLER),
-        (ProposalTooLargeError("9 bytes"), ErrorCode.POLICY_VIOLATION),
-    ],
-)
-async def test_a_failed_proposal_fails_its_operations_and_the_next_go_on(
-    controller: Controller, failure: Exception, error: ErrorCode
-) -> None:
-    log = await hold(controller)
-    first = asyncio.ensure_future(controller.create_topics([NewTopic("a")]))
-    second = asyncio.ensure_future(controller.create_topics([NewTopic("a")]))
-    await turn()
-    log.fail(failure)
-    await turn()
-    with pytest.raises(ControllerError) as caught:
-        await first
-    assert caught.value.error is error
-    log.commit()
-    assert (await second)[0].error is ErrorCode.NONE
-
-
-async def test_nothing_is_begun_where_this_node_does_not_lead(controller: Controller) -> None:
-    log_of(controller).is_leader = False
-    with pytest.raises(ControllerError) as caught:
-        await controller.create_topics([NewTopic("a")])
-    assert caught.value.error is ErrorCode.NOT_CONTROLLER
-
-
-async def test_a_change_that_takes_too_long_is_answered(controller: Controller) -> None:
-    log = await hold(controller)
-    with pytest.raises(ControllerError) as caught:
-        await controller.create_topics([NewTopic("a")], timeout_ms=0)
-    assert caught.value.error is ErrorCode.REQUEST_TIMED_OUT
-    # One that waits behind it and is given up before its turn is never begun.
-    with pytest.raises(ControllerError):
-        await controller.create_topics([NewTopic("b")], timeout_ms=0)
-    log.commit()
-    await turn()
-    assert set(controller.image.topics_by_name) == {"a"}
-    assert not log.waiting
-
-
-async def test_the_queue_has_an_end(controller: Controller) -> None:
-    await hold(controller)
-    tasks = [
-        asyncio.ensure_future(controller.create_topics([NewTopic("a")]))
-        for _ in range(WAITING_OPERATIONS_MAX + 1)
-    ]
-    await turn()
-    with pytest.raises(ControllerError) as caught:
-        await controller.create_topics([NewTopic("b")])
-    assert caught.value.error is ErrorCode.REQUEST_TIMED_OUT
-    for task in tasks:
-        task.cancel()
-
-
-async def test_a_broken_operation_is_its_callers_problem(controller: Controller) -> None:
-    def broken(image: MetadataImage) -> Result[None]:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await controller.run(broken)
-    assert (await controller.create_topics([NewTopic("a")]))[0].error is ErrorCode.NONE
-
-
-async def test_a_huge_change_travels_alone(controller: Controller) -> None:
-    def write(value: str) -> Callable[[MetadataImage], Result[None]]:
-        return lambda image: Result([ConfigRecord.of(ResourceType.GROUP, "g", {"x": value})], None)
-
-    log = await hold(controller)
-    first = asyncio.ensure_future(controller.run(write("first")))
-    small = asyncio.ensure_future(controller.run(write("small")))
-    huge = asyncio.ensure_future(controller.run(write("x" * ENTRY_BYTES_MAX)))
-    await turn()
-    sizes = []
-    for _ in range(3):
-        sizes.append(len(log.waiting[0][0]))
-        log.commit()
-        await turn()
-    await asyncio.gather(first, small, huge)
-    assert sizes[0] < 100
-    assert sizes[1] < 100
-    assert sizes[2] > ENTRY_BYTES_MAX
-
-
 async def test_listeners_hear_nothing_of_the_past(
     effective: EffectiveConfigs,
     stepped: type,
@@ -239,3 +106,90 @@ async def test_the_state_machine_is_there_before_anything_is_attached(
     controller = Controller(1, effective, Random(1), make_alarm)
     assert controller.machine.image is controller.image
     assert not controller.image.brokers
+
+
+def settled(name: str, value: str) -> ConfigAlteration:
+    return ConfigAlteration(ResourceType.TOPIC, "t", [ConfigChange(name, ConfigOperation.SET, value)])
+
+
+async def test_a_config_that_changes_the_rules_changes_partitions_with_it() -> None:
+    world = await ActiveWorld().start()
+    await world.create((1, 2))
+    await world.propose(1)
+    assert world.show() == "1 leads 1 2, isr 1, elr 2 (epoch 0)"
+    entries = world.log.index
+    await world.controller.incremental_alter_configs([settled("min.insync.replicas", "1")])
+    assert world.show() == "1 leads 1 2, isr 1 (epoch 0)"
+    assert world.log.index == entries + 1
+
+
+async def test_what_nobody_leads_is_led_when_an_unclean_election_is_allowed() -> None:
+    world = await ActiveWorld().start()
+    await world.create((1, 2))
+    await world.controller.alter_configs([settled("min.insync.replicas", "1")])
+    await world.propose(1)
+    world.listeners.refusing = {1}
+    world.controller.on_broker_lost(1)
+    await world.settle()
+    assert world.show().startswith("nobody")
+    await world.controller.incremental_alter_configs([settled("unclean.leader.election.enable", "true")])
+    assert world.show() == "2 leads 1 2, isr 2 (epoch 2)"
+
+
+async def test_leaders_go_back_to_the_preferred_replicas_after_an_interval() -> None:
+    world = await ActiveWorld().start()
+    await world.create((1, 2, 3), (2, 1, 3))
+    world.controller.on_broker_lost(1)
+    await world.register(1, incarnation=1)
+    await world.beat(1)
+    assert world.show() == "2 leads 1 2 3, isr 2 3 (epoch 1)"
+    await world.propose(2, 3, 1)
+    await world.run_ms(299_750, 1, 2, 3)
+    assert world.show() == "2 leads 1 2 3, isr 2 3 1 (epoch 1)"
+    await world.run_ms(500, 1, 2, 3)
+    assert world.show() == "1 leads 1 2 3, isr 2 3 1 (epoch 2)"
+    entries = world.log.index
+    await world.run_ms(600_000, 1, 2, 3)
+    assert world.log.index == entries
+
+
+async def test_a_controller_that_is_none_any_more_balances_nothing() -> None:
+    world = await ActiveWorld().start()
+    await world.create((1, 2, 3))
+    world.controller.on_broker_lost(1)
+    await world.register(1, incarnation=1)
+    await world.propose(2, 3, number=0)
+    world.controller.on_leadership(False, 1)
+    world.log.is_leader = False
+    entries = world.log.index
+    world.clock.advance(600_000)
+    await world.settle()
+    assert world.log.index == entries
+
+
+async def test_everything_about_partitions_and_features_goes_the_same_way() -> None:
+    world = await ActiveWorld().start()
+    await world.create((1, 2), (2, 1))
+    controller = world.controller
+    (elected,) = await controller.elect_leaders([("t", 0)])
+    assert elected.error is ErrorCode.ELECTION_NOT_NEEDED
+    (moved,) = await controller.alter_reassignments([Wanted("t", 0, (3, 1))])
+    assert moved.error is ErrorCode.NONE
+    assert [one.topic for one in controller.list_reassignments(None)] == ["t"]
+    level = Level("eligible.leader.replicas.version", 0, 3)
+    assert (await controller.update_features([level], validate_only=True)).error is ErrorCode.NONE
+    assert world.image.features["eligible.leader.replicas.version"] == 1
+    assert (await controller.update_features([level])).error is ErrorCode.NONE
+    assert "eligible.leader.replicas.version" not in world.image.features
+    epoch = world.image.brokers[2].epoch
+    assert await controller.allocate_producer_ids_for(2, epoch) == ProducerIdBlock(first=0, count=1000)
+    place = DirectoryAssignment(b"?" * 16, world.image.topics_by_name["t"].topic_id, 1)
+    placed = await controller.assign_replicas_to_dirs(AssignReplicas(2, epoch, [place]))
+    assert [one.error for one in placed.outcomes] == [ErrorCode.NONE]
+
+
+async def test_where_the_active_controller_is() -> None:
+    world = await ActiveWorld().start()
+    assert (world.controller.is_active, world.controller.active_controller_id) == (True, 1)
+    world.log.is_leader, world.log.leader_id = False, 3
+    assert (world.controller.is_active, world.controller.active_controller_id) == (False, 3)
