@@ -136,6 +136,8 @@ class NodeConfig:
 
     broker_heartbeat_interval_ms = _Setting("broker.heartbeat.interval.ms", int)
     broker_session_timeout_ms = _Setting("broker.session.timeout.ms", int)
+    auto_leader_rebalance_enable = _Setting("auto.leader.rebalance.enable", bool)
+    leader_imbalance_check_interval_seconds = _Setting("leader.imbalance.check.interval.seconds", int)
     controlled_shutdown_enable = _Setting("controlled.shutdown.enable", bool)
     initial_broker_registration_timeout_ms = _Setting("initial.broker.registration.timeout.ms", int)
     quorum_fetch_timeout_ms = _Setting("controller.quorum.fetch.timeout.ms", int)

@@ -29,6 +29,6 @@ class ControllerSettings:
             is_alone=all(voter.node_id == config.node_id for voter in config.quorum_voters),
             session_timeout_ms=config.broker_session_timeout_ms,
             heartbeat_interval_ms=config.broker_heartbeat_interval_ms,
-            balances_leaders=config.value("auto.leader.rebalance.enable") is True,
-            balance_interval_ms=int(str(config.value("leader.imbalance.check.interval.seconds"))) * 1000,
+            balances_leaders=config.auto_leader_rebalance_enable,
+            balance_interval_ms=config.leader_imbalance_check_interval_seconds * 1000,
         )
