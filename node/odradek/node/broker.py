@@ -196,6 +196,8 @@ class Broker:
             and not await lifecycle.leave(LEAVE_TIMEOUT_MS)
         ):
             log.warning("not everything that is led here was handed over in %d ms", LEAVE_TIMEOUT_MS)
+        if lifecycle is not None:
+            await self._quorum.hand_over()
         for listener in self._listeners:
             listener.stop_accepting()
             listener.stop_reading()

@@ -149,8 +149,19 @@ class Quorum:
                 told = True
             await asyncio.sleep(_RETRY_S)
 
+    async def hand_over(self) -> None:
+        """Have other voters lead the groups that are led here, as far as they are there: for a node that will stop."""
+        transfers = [
+            group.transfer_leadership(to)
+            for group in (self.metadata, *self._shards)
+            if group.is_leader and (to := self._successor(group)) is not None
+        ]
+        for outcome in await asyncio.gather(*transfers, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                log.info("a group is not handed over: %s", outcome)
+
     async def stop(self) -> None:
-        """Hand over what is led here, make everything durable, end. Raises DiskError."""
+        """Make everything durable, end. Raises DiskError."""
         if self._balancing is not None:
             self._balancing.cancel()
         try:
@@ -177,7 +188,11 @@ class Quorum:
             preferred = self.voter_ids[number % len(self.voter_ids)]
             if group.is_leader and preferred != self._config.node_id and self._is_ready(group, preferred):
                 log.info("coordinator shard %d is handed to node %d", number, preferred)
-                group.transfer_leadership(preferred)
+                group.transfer_leadership(preferred).add_done_callback(_look_at_outcome)
+
+    def _successor(self, group: RaftGroup) -> int | None:
+        others = [voter for voter in self.voter_ids if voter != self._config.node_id]
+        return next((voter for voter in others if self._is_ready(group, voter)), None)
 
     def _is_ready(self, group: RaftGroup, node_id: int) -> bool:
         """A follower has all that this leader has, and answered lately."""
@@ -188,3 +203,9 @@ class Quorum:
                 heard = member.last_contact_ms is not None and now_ms - member.last_contact_ms < _FRESH_MS
                 return heard and member.match_index >= status.last_index
         return False
+
+
+def _look_at_outcome(transfer: asyncio.Future[None]) -> None:
+    """A transfer that failed is tried again at the next look."""
+    if not transfer.cancelled() and (error := transfer.exception()) is not None:
+        log.debug("not handed over: %s", error)

@@ -136,6 +136,21 @@ async def test_shards_come_to_their_nodes() -> None:
         await quorum.stop()
 
 
+async def test_a_node_that_will_stop_hands_over_what_it_leads() -> None:
+    network = Network()
+    quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
+    for quorum in quorums:
+        await quorum.start()
+        quorum.open(Machine(), [Machine()])
+    await asyncio.gather(*(quorum.current() for quorum in quorums))
+    leader = next(quorum for quorum in quorums if quorum.metadata.is_leader)
+    await leader.metadata.propose(b"agreed")
+    await leader.hand_over()
+    assert not leader.metadata.is_leader and not leader.shards[0].is_leader
+    for quorum in quorums:
+        await quorum.stop()
+
+
 async def test_an_address_that_cannot_be_had_is_named() -> None:
     quorum = made(Network(), 1, 3, controller_port=1)
     with pytest.raises(ConfigError, match="cannot listen on h:1: Permission denied"):
