@@ -35,7 +35,10 @@ _READ_BY_NODE_CONFIG = {
     "odradek.http.listener",
 }
 #: Settings that are a property of NodeConfig.
-_PROPERTIES = {"max.connections.per.ip.overrides": "max_connections_per_ip_overrides"}
+_PROPERTIES = {
+    "max.connections.per.ip.overrides": "max_connections_per_ip_overrides",
+    "replica.selector.class": "replica_selector_class",
+}
 
 
 def _acted_on() -> list[str]:

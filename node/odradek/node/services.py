@@ -171,6 +171,7 @@ class Services:
                 self.controller.on_broker_lost,
             ),
         )
+        self.replication.throttle_rates = self._throttle_rates
         self.replicas = self.replication.replicas
         self.coordinators = CoordinatorRuntime(
             config.node_id,
@@ -231,6 +232,11 @@ class Services:
 
     def monotonic_ms(self) -> int:
         return int(self._loop.time() * 1000)
+
+    def _throttle_rates(self) -> tuple[int, int]:
+        """Of replication, in bytes a second, as leader and as follower."""
+        node = self._effective.node(self.controller.image)
+        return node.leader_replication_throttled_rate, node.follower_replication_throttled_rate
 
     def _peer_address(self, node_id: int) -> tuple[str, int] | None:
         broker = self.controller.image.brokers.get(node_id)

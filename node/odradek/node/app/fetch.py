@@ -214,15 +214,20 @@ class FetchService:
             if size and remaining <= 0 and plan.incremental:
                 break  # the rest stays dirty, and comes first in the next answer
             answer = self.reader.read(command, asked, remaining, first=size == 0)
-            fetched.append(answer)
             if watch is not None:
                 watch.track(asked)
+                if plan.incremental and answer.says_nothing_new:
+                    watch.session.dirty.pop(asked, None)
+                    continue
+            fetched.append(answer)
             if answer.error in _UNKNOWN:
                 unknown += 1
             elif (
                 answer.error is not ErrorCode.NONE
                 or answer.diverging is not None
                 or answer.preferred_read_replica >= 0
+                # A follower that is new to a partition hears at once where its leader stands.
+                or (command.replica_id >= 0 and asked.sent_high_watermark < 0)
             ):
                 must_answer = True
             length = len(answer.records)

@@ -82,6 +82,13 @@ class FetchedPartition:
             and self.preferred_read_replica < 0
         )
 
+    @property
+    def says_nothing_new(self) -> bool:
+        """In a session: quiet, and with offsets that were told before."""
+        return self.is_quiet and self.asked.is_told(
+            self.high_watermark, self.last_stable_offset, self.log_start_offset
+        )
+
 
 class FetchResult(NamedTuple):
     """`partitions` holds what the answer must mention (all of them unless the session is incremental)."""

@@ -73,7 +73,7 @@ class FetchReader:
             return elsewhere
         offset = asked.fetch_offset
         if asked.last_fetched_epoch >= 0:
-            epoch, end_offset = self._end_of_epoch(partition, asked.last_fetched_epoch)
+            epoch, end_offset = partition.end_of_epoch(asked.last_fetched_epoch)
             if end_offset < 0:
                 return FetchedPartition(asked, ErrorCode.OFFSET_OUT_OF_RANGE)
             if epoch < asked.last_fetched_epoch or end_offset < offset:
@@ -169,9 +169,3 @@ class FetchReader:
         answer.last_stable_offset = partition.last_stable_offset
         answer.log_start_offset = partition.log.log_start_offset
         return answer
-
-    @staticmethod
-    def _end_of_epoch(partition: Partition, epoch: int) -> tuple[int, int]:
-        if epoch == partition.replica.leader_epoch:
-            return epoch, partition.log.log_end_offset
-        return partition.log.end_offset_for_epoch(epoch)

@@ -75,11 +75,7 @@ class ListOffsetsService:
             return error, -1, -1
         if partition.log.is_offline:
             return ErrorCode.KAFKA_STORAGE_ERROR, -1, -1
-        if (
-            leader_epoch == partition.replica.leader_epoch
-        ):  # it has begun, even if nothing was appended in it yet
-            return ErrorCode.NONE, leader_epoch, partition.log.log_end_offset
-        epoch, end_offset = partition.log.end_offset_for_epoch(leader_epoch)
+        epoch, end_offset = partition.end_of_epoch(leader_epoch)
         return ErrorCode.NONE, epoch, end_offset
 
 

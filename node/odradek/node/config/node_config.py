@@ -132,6 +132,8 @@ class NodeConfig:
     replica_fetch_response_max_bytes = _Setting("replica.fetch.response.max.bytes", int)
     replica_fetch_backoff_ms = _Setting("replica.fetch.backoff.ms", int)
     replica_socket_timeout_ms = _Setting("replica.socket.timeout.ms", int)
+    leader_replication_throttled_rate = _Setting("leader.replication.throttled.rate", int)
+    follower_replication_throttled_rate = _Setting("follower.replication.throttled.rate", int)
     metadata_snapshot_bytes = _Setting("metadata.log.max.record.bytes.between.snapshots", int)
 
     broker_heartbeat_interval_ms = _Setting("broker.heartbeat.interval.ms", int)

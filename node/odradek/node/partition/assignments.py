@@ -12,7 +12,9 @@ next topic of its name moves it aside.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import compress, count
+from operator import is_not
 from typing import Final, Protocol
 
 from odradek.node.partition.in_sync import InSync
@@ -105,14 +107,15 @@ class Assignments:
         return [name for kind, name in delta.changed_configs if kind == TOPIC]
 
     def _place_topic(
-        self, topic: TopicPlacement, before: Collection[PartitionPlacement], expected: set[int]
+        self, topic: TopicPlacement, before: Sequence[PartitionPlacement], expected: set[int]
     ) -> None:
-        earlier = list(before)
-        count = len(earlier)
-        for index, place in enumerate(topic.partitions):
-            old = earlier[index] if index < count else None
-            if old is not place and old != place:
-                self._place(topic.name, index, place, old, expected)
+        places = topic.partitions
+        # Why so: a topic may have thousands of partitions of which one has changed.
+        for index in compress(count(), map(is_not, before, places)):
+            if before[index] != places[index]:
+                self._place(topic.name, index, places[index], before[index], expected)
+        for index in range(len(before), len(places)):
+            self._place(topic.name, index, places[index], None, expected)
 
     def _place(
         self,

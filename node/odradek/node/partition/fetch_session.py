@@ -67,6 +67,14 @@ class FetchPartition:
         self.log_start_offset = asked.log_start_offset
         self.is_reported = False
 
+    def is_told(self, high_watermark: int, last_stable_offset: int, log_start_offset: int) -> bool:
+        """Whether the last answer said the same."""
+        return (
+            high_watermark == self.sent_high_watermark
+            and last_stable_offset == self.sent_last_stable_offset
+            and log_start_offset == self.sent_log_start_offset
+        )
+
     def note_answer(
         self,
         error: ErrorCode,
@@ -79,12 +87,7 @@ class FetchPartition:
         if error is not ErrorCode.NONE:
             self.sent_high_watermark = -1  # so that recovery from the error is told, too
             return True
-        changed = (
-            has_records
-            or high_watermark != self.sent_high_watermark
-            or last_stable_offset != self.sent_last_stable_offset
-            or log_start_offset != self.sent_log_start_offset
-        )
+        changed = has_records or not self.is_told(high_watermark, last_stable_offset, log_start_offset)
         self.sent_high_watermark = high_watermark
         self.sent_last_stable_offset = last_stable_offset
         self.sent_log_start_offset = log_start_offset

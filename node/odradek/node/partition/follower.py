@@ -295,6 +295,7 @@ class Fetchers:
         self._ports = ports
         self._sources: dict[int, SourceFetcher] = {}
         self._source_of: dict[Partition, SourceFetcher] = {}
+        self._wait_ms_max: int | None = None
         self._is_stopped = False
 
     def __len__(self) -> int:
@@ -311,6 +312,7 @@ class Fetchers:
         source = self._sources.get(leader)
         if source is None:
             source = self._sources[leader] = SourceFetcher(leader, self._ports)
+            source.wait_ms_max = self._wait_ms_max
         self._source_of[partition] = source
         source.follow(partition)
 
@@ -325,6 +327,7 @@ class Fetchers:
 
     def hurry(self, wait_ms_max: int | None) -> None:
         """Bound how long sources may wait, while many partitions are about to follow; None for no bound."""
+        self._wait_ms_max = wait_ms_max
         for source in self._sources.values():
             source.wait_ms_max = wait_ms_max
 

@@ -74,6 +74,20 @@ class Partition:
         high_watermark = self.replica.high_watermark
         return high_watermark if undecided is None else min(undecided, high_watermark)
 
+    def end_of_epoch(self, epoch: int) -> tuple[int, int]:
+        """(epoch, end offset) of the largest leader epoch that is not above `epoch`; (-1, -1) when unknown.
+
+        A leader's epoch has begun, even if nothing was appended in it yet: what is in between ends where it began.
+        """
+        replica = self.replica
+        if replica.is_leader and epoch <= replica.leader_epoch:
+            if epoch == replica.leader_epoch:
+                return epoch, self.log.log_end_offset
+            latest = self.log.latest_epoch
+            if epoch > latest:
+                return (latest if latest >= 0 else epoch), replica.epoch_start_offset
+        return self.log.end_offset_for_epoch(epoch)
+
     @property
     def durable_end_offset(self) -> int:
         """The log end as far as it counts: a topic that does not wait for its sync counts all of it."""

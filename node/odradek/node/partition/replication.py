@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from odradek.node.partition.assignments import Assignments
+from odradek.node.partition.assignments import BROKER, Assignments
 from odradek.node.partition.catch_up import CatchUp
 from odradek.node.partition.follower import Fetchers, FollowerPorts, Peers
 from odradek.node.partition.in_sync import InSync
@@ -68,6 +68,7 @@ class Replication:
     ) -> None:
         self._node_id = node_id
         self._metadata = metadata
+        self._is_first = True
         self.is_rack_aware = config.is_rack_aware
         self.replicas = Replicas(
             node_id, metadata, logs, ports.clock, ports.call_soon, ports.monotonic, ports.lease
@@ -78,6 +79,8 @@ class Replication:
         )
         self.publisher.on_answer = self.in_sync.on_answer
         self.throttle = ReplicationThrottle(node_id, ports.monotonic)
+        self.throttle_rates: Callable[[], tuple[int, int]] | None = None
+        """The node's settings, as leader and as follower; asked for when they may have changed."""
         self.fetchers = Fetchers(
             FollowerPorts(
                 node_id,
@@ -96,6 +99,10 @@ class Replication:
 
     def on_image(self, delta: Delta, image: object) -> None:
         """See `Assignments.on_image`."""
+        is_first, self._is_first = self._is_first, False
+        if is_first or any(kind == BROKER for kind, _ in delta.changed_configs):
+            if self.throttle_rates is not None:
+                self.throttle.set_rates(*self.throttle_rates())
         self.assignments.on_image(delta, image)
 
     def on_log_dir_failure(self, logs: Sequence[PartitionLog]) -> None:

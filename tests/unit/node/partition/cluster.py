@@ -407,16 +407,21 @@ class ClusterWorld:
 
     def alter_partition(self, request: AlterPartitionRequest) -> AlterPartitionResponse:
         topics = []
+        changed = dict(self.image.topics_by_id)
         for topic in request.topics:
-            answers = [self._alter(topic.topic_id, asked) for asked in topic.partitions]
+            known = changed[topic.topic_id]
+            places = list(known.partitions)
+            answers = [self._alter(places, asked) for asked in topic.partitions]
+            if any(new is not old for new, old in zip(places, known.partitions, strict=True)):
+                changed[topic.topic_id] = Topic(known.name, known.topic_id, tuple(places))
             topics.append(AlterPartitionResponse.TopicData(topic_id=topic.topic_id, partitions=answers))
+        self.agree(topics_by_id=changed)
         return AlterPartitionResponse(topics=topics)
 
     def _alter(
-        self, topic_id: bytes, asked: AlterPartitionRequest.PartitionData
+        self, places: list[Place], asked: AlterPartitionRequest.PartitionData
     ) -> AlterPartitionResponse.PartitionData:
-        topic = self.image.topics_by_id[topic_id]
-        place = topic.partitions[asked.partition_index]
+        place = places[asked.partition_index]
         answer = AlterPartitionResponse.PartitionData(partition_index=asked.partition_index)
         brokers = self.image.brokers
         if asked.leader_epoch < place.leader_epoch:
@@ -431,8 +436,8 @@ class ClusterWorld:
             answer.error_code = ErrorCode.INELIGIBLE_REPLICA
         else:
             isr = tuple(member.broker_id for member in asked.new_isr_with_epochs)
-            self.change(topic.name, asked.partition_index, isr=isr)
-            place = self.place(topic.name, asked.partition_index)
+            place = replace(place, isr=isr, partition_epoch=place.partition_epoch + 1)
+            places[asked.partition_index] = place
             answer.isr = list(place.isr)
             answer.leader_id = place.leader
             answer.leader_epoch = place.leader_epoch
