@@ -88,7 +88,9 @@ class Broker:
         )
         self._log_dirs.find = self._services.replicas.find_log
         self._registry: Registry = build_registry(self._services)
-        self._forwarder = Forwarder(config.node_id, self._services.controller, self._services.outward.peers)
+        self._forwarder = Forwarder(
+            config.node_id, self._services.controller, self._services.outward.peers, self._quorum.current
+        )
 
     # -- life
 

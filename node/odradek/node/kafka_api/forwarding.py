@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from odradek.node.app.context import RequestContext
@@ -31,6 +32,8 @@ WAIT_MS_MIN: Final = 1_000
 WAIT_MS_MAX: Final = 30_000
 PAUSE_MS_MIN: Final = 20
 PAUSE_MS_MAX: Final = 200
+CATCH_UP_MS: Final = 1_000
+"""How long an answer is held back at most until the change is seen here."""
 WATCH_MS: Final = 200
 """How often a request under way looks whether its controller still is the one that is known."""
 
@@ -60,11 +63,26 @@ class PeerRequests(Protocol):
         """Raises ConnectionError, after which nobody knows whether it was carried out, and TimeoutError."""
 
 
-class Forwarder:
-    """Passes requests on from node `node_id`, `node_id` being what other nodes know it by."""
+async def nothing_to_wait_for() -> None:
+    """For who does not mind that this node hears of a change later than its client."""
 
-    def __init__(self, node_id: int, location: ControllerLocation, peers: PeerRequests) -> None:
+
+class Forwarder:
+    """Passes requests on from node `node_id`, `node_id` being what other nodes know it by.
+
+    `catch_up` returns when this node has applied all that was agreed on before the call: a client that created a topic
+    through this node finds it here.
+    """
+
+    def __init__(
+        self,
+        node_id: int,
+        location: ControllerLocation,
+        peers: PeerRequests,
+        catch_up: Callable[[], Awaitable[None]] = nothing_to_wait_for,
+    ) -> None:
         self._node_id = node_id
+        self._catch_up = catch_up
         self._location = location
         self._peers = peers
 
@@ -91,6 +109,7 @@ class Forwarder:
                 error = answer if isinstance(answer, ErrorCode) else ErrorCode(answer.error_code)
                 if error is ErrorCode.NONE:
                     assert isinstance(answer, EnvelopeResponse), answer
+                    await self._wait_for_change()
                     return EncodedResponse(answer.response_data or b"")
                 if error not in (ErrorCode.NOT_CONTROLLER, ErrorCode.REQUEST_TIMED_OUT):
                     return _refused(route, request, error)
@@ -98,6 +117,13 @@ class Forwarder:
                 return refusal(request, error, _MESSAGES[error])
             await asyncio.sleep(min(pause_s, max(deadline - loop.time(), 0)))
             pause_s = min(2 * pause_s, PAUSE_MS_MAX / 1000)
+
+    async def _wait_for_change(self) -> None:
+        try:
+            async with asyncio.timeout(CATCH_UP_MS / 1000):
+                await self._catch_up()
+        except TimeoutError:
+            log.debug("the change was made, and is not seen here yet")
 
     async def _ask(
         self, target: int, envelope: EnvelopeRequest, deadline: float

@@ -295,3 +295,29 @@ async def test_envelopes_are_for_the_listener_among_brokers() -> None:
         taken = await ask(controller, ApiKey.ENVELOPE, 0, envelope, "INTERNAL")
         assert decode_exactly(EnvelopeResponse, 0, taken[9:]).error_code == ErrorCode.NONE
         assert len(controller.seen) == 1
+
+
+async def test_the_answer_is_held_back_until_the_change_is_seen_here() -> None:
+    seen = asyncio.Event()
+
+    async def catch_up() -> None:
+        await seen.wait()
+
+    forwarder = Forwarder(2, Location(1), ScriptedPeers(DONE), catch_up)
+    answer = asyncio.ensure_future(forwarder.forward(ROUTE, CONTEXT, REQUEST, VERSION, FRAME))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not answer.done()
+    seen.set()
+    assert isinstance(await answer, EncodedResponse)
+
+
+async def test_it_is_not_held_back_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "CATCH_UP_MS", 1)
+
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    forwarder = Forwarder(2, Location(1), ScriptedPeers(DONE), never)
+    outcome = await forwarder.forward(ROUTE, CONTEXT, REQUEST, VERSION, FRAME)
+    assert isinstance(outcome, EncodedResponse)
