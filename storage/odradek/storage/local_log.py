@@ -158,6 +158,11 @@ class LocalLog:
         return NEVER
 
     @property
+    def generation(self) -> int:
+        """Counts how often the end was cut off: what was read before may have been replaced since."""
+        return self._generation
+
+    @property
     def needs_flush(self) -> bool:
         return bool(self._unsynced) or self.flushed_offset < self.end_offset
 

@@ -52,6 +52,8 @@ DELETE_SUFFIX: Final = "-delete"
 FAILED_SYNC: Final = ".odradek-failed-sync"
 STRAY_SUFFIX: Final = "-stray"
 FUTURE_SUFFIX: Final = "-future"
+MOVED: Final = ".odradek-moved"
+"""In the copy of a log that holds everything: it may become the log once that is gone. See `future_log`."""
 CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
 """Appended bytes that make new recovery points due: what a start after `kill -9` may have to scan."""
 CHECKPOINT_INTERVAL_MS: Final = 60_000
@@ -74,6 +76,8 @@ class LogDir:
         self.error: DiskError | None = None
         self.on_failure: Callable[[LogDir, DiskError], None] | None = None
         self.names: set[str] = set()
+        self.moved: list[str] = []
+        """Complete copies that a process left which ended before they became logs."""
         self.is_unknown = False
         """Whether it failed before `names` were known: any log may be in it."""
         self.log_count = 0
@@ -103,14 +107,17 @@ class LogDir:
         self._create()
         self._lock = disk.lock(f"{self.path}/{LOCK_FILE}")
         for name in disk.listdir(self.path):
-            if name.endswith((DELETE_SUFFIX, FUTURE_SUFFIX)):
+            if name.endswith(FUTURE_SUFFIX) and disk.exists(f"{self.path}/{name}/{MOVED}"):
+                self.moved.append(name)
+            elif name.endswith((DELETE_SUFFIX, FUTURE_SUFFIX)):
                 self.removals.append((now_ms, f"{self.path}/{name}"))
             elif name.rpartition("-")[2].isdecimal():
                 self.names.add(name)
         self.recovery_points = read_offsets(disk, f"{self.path}/{RECOVERY_POINTS}")
         self.log_start_offsets = read_offsets(disk, f"{self.path}/{LOG_START_OFFSETS}")
         self.high_watermarks = read_offsets(disk, f"{self.path}/{HIGH_WATERMARKS}")
-        for gone in {*self.recovery_points, *self.log_start_offsets, *self.high_watermarks} - self.names:
+        known = self.names.union(map(moved_name, self.moved))
+        for gone in {*self.recovery_points, *self.log_start_offsets, *self.high_watermarks} - known:
             self._forget_offsets(gone)  # killed between the deletion and the write of the checkpoints
         self._saved_ms = now_ms
         marker = f"{self.path}/{CLEAN_SHUTDOWN}"
@@ -194,6 +201,37 @@ class LogDir:
         self._write_all()
         self._write_start_offsets()
         self._stale_names.clear()
+
+    def expect(self, name: str, end_offset: int, log_start_offset: int, high_watermark: int) -> None:
+        """The log `name` is about to come here, durable up to its end; the checkpoints know it. Raises DiskError."""
+        self.recovery_points[name] = end_offset
+        self.log_start_offsets[name] = log_start_offset
+        if high_watermark >= 0:
+            self.high_watermarks[name] = high_watermark
+        self._drop_stale()
+
+    def adopt(self, directory: str) -> None:
+        """A complete copy becomes the log, durably. Raises DiskError."""
+        name = moved_name(directory)
+        self.disk.rename(f"{self.path}/{directory}", f"{self.path}/{name}")
+        self.disk.sync_dir(self.path)
+        self.names.add(name)
+        self.disk.remove(f"{self.path}/{name}/{MOVED}")
+
+    def refuse(self, directory: str, now_ms: int) -> None:
+        """A complete copy is not needed: the log is where it was. It is removed soon. Raises DiskError."""
+        name = moved_name(directory)
+        if name not in self.names:
+            self._forget_offsets(name)
+        self.unmark(directory)
+        self.remove_later(now_ms, f"{self.path}/{directory}")
+
+    def unmark(self, directory: str) -> None:
+        """The copy in `directory` is none any more, not even after a power cut. Raises DiskError."""
+        mark = f"{self.path}/{directory}/{MOVED}"
+        if self.disk.exists(mark):
+            self.disk.remove(mark)
+            self.disk.sync_dir(f"{self.path}/{directory}")
 
     def move_away(self, name: str, unique: str, suffix: str) -> str:
         """Rename a partition's directory so that no log has it any more; the new path. Raises DiskError."""
@@ -333,3 +371,8 @@ class LogDir:
             return 0, 0
         found = [self.disk.stat(f"{path}/{file}") for file in sorted(files) if file.endswith(".log")]
         return (found[0].modified_ms if found else 0), sum(entry.size for entry in found)
+
+
+def moved_name(directory: str) -> str:
+    """The log whose copy is in `directory`."""
+    return directory.rpartition(".")[0]

@@ -27,9 +27,10 @@ from typing import Final, NamedTuple
 
 from odradek.storage.disk import Disk, DiskError, DiskFullError, DiskLockedError
 from odradek.storage.flusher import FlusherFactory, Post, ThreadFlusher
+from odradek.storage.future_log import FutureLog
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
-from odradek.storage.log_dir import LogDir
+from odradek.storage.log_dir import LogDir, moved_name
 from odradek.storage.retention import NEVER
 
 log = logging.getLogger(__name__)
@@ -42,13 +43,15 @@ _MIN_VISITS: Final = 4
 
 
 class DescribedDir(NamedTuple):
-    """One log directory for DescribeLogDirs: bytes, and `(topic, partition, bytes)` of its logs."""
+    """One log directory for DescribeLogDirs: bytes, and `(topic, partition, bytes)` of its logs. `futures` are the
+    logs that are being moved here: `(topic, partition, bytes, records that are missing)`."""
 
     path: str
     online: bool
     total_bytes: int
     usable_bytes: int
     partitions: list[tuple[str, int, int]]
+    futures: Sequence[tuple[str, int, int, int]] = ()
 
 
 class LogDirs:
@@ -74,6 +77,7 @@ class LogDirs:
         self.find: Callable[[str, int], PartitionLog | None] | None = None
         """Opens the log of a topic and partition that is on disk, with its id and config; None for an unknown one."""
         self._logs: dict[tuple[str, int], PartitionLog] = {}
+        self._futures: dict[tuple[str, int], FutureLog] = {}
         self._due: list[tuple[int, int, PartitionLog]] = []
         self._due_ms: dict[PartitionLog, list[int]] = {}
         """Times at which a log is in `_due`, the earliest last."""
@@ -100,7 +104,23 @@ class LogDirs:
             except DiskError as error:
                 home.is_unknown = True
                 home.fail(error)
+        for home in self.dirs:
+            self._settle_moves(home, now_ms)
         self._next_visit_ms = now_ms + _VISIT_INTERVAL_MS
+
+    def _settle_moves(self, home: LogDir, now_ms: int) -> None:
+        """A complete copy becomes the log where that is gone; see `finish_move`."""
+        try:
+            for directory in home.moved:
+                name = moved_name(directory)
+                if any(name in other.names for other in self.dirs):
+                    home.refuse(directory, now_ms)
+                elif not any(other.is_unknown for other in self.dirs):
+                    log.info("%s was moved to %s when the last process ended", name, home.path)
+                    home.adopt(directory)
+                # Otherwise the log may be in the directory that cannot be read now: a later start decides.
+        except DiskError as error:
+            home.fail(error)
 
     def release_locks(self) -> None:
         """Let go of the directories without closing anything: for a start that failed."""
@@ -109,6 +129,9 @@ class LogDirs:
 
     def close(self) -> None:
         """Flush and close every log, and leave the marks of a clean end."""
+        for future in self._futures.values():
+            future.stop()
+        self._futures.clear()
         for home in self.dirs:
             try:
                 home.close([entry for entry in self._logs.values() if entry.home is home])
@@ -215,6 +238,7 @@ class LogDirs:
     def delete(self, topic: str, partition: int, now_ms: int = 0) -> None:
         """The partition is no longer here: its directory is renamed now, and removed some time later."""
         found = self._logs.pop((topic, partition), None)
+        self.cancel_move(topic, partition)
         name = f"{topic}-{partition}"
         home = found.home if found is not None else self._home_of(name)
         if home is None:
@@ -247,10 +271,11 @@ class LogDirs:
                 described.append(DescribedDir(home.path, False, -1, -1, []))
         return described
 
-    def _describe(self, home: LogDir, keys: set[tuple[str, int]] | None) -> DescribedDir:
+    def _describe(self, home: LogDir, wanted: set[tuple[str, int]] | None) -> DescribedDir:
         if home.error is not None:
             return DescribedDir(home.path, False, -1, -1, [])
         total, usable = self._disk.space(home.path)
+        keys = wanted
         if keys is None:
             opened = [key for key, entry in self._logs.items() if entry.home is home]
             keys = {_key(name) for name in home.names}.union(opened)
@@ -262,7 +287,98 @@ class LogDirs:
                 partitions.append((topic, partition, entry.size_bytes))
             elif name in home.names:
                 partitions.append((topic, partition, home.partition_size(name)))
-        return DescribedDir(home.path, True, total, usable, partitions)
+        futures = [
+            (topic, partition, future.size_bytes, future.offset_lag())
+            for (topic, partition), future in sorted(self._futures.items(), key=lambda item: item[0])
+            if future.target is home and (wanted is None or (topic, partition) in wanted)
+        ]
+        return DescribedDir(home.path, True, total, usable, partitions, futures)
+
+    # moves
+
+    def directory(self, path: str) -> LogDir | None:
+        """The log directory of that path."""
+        return next((home for home in self.dirs if home.path == path), None)
+
+    def future(self, topic: str, partition: int) -> FutureLog | None:
+        """The move of a log that is under way."""
+        return self._futures.get((topic, partition))
+
+    def begin_move(self, source: PartitionLog, target: LogDir, unique: str) -> FutureLog:
+        """Move a log to another directory: to be stepped until `finish_move` can end it. One at a time per log."""
+        key = (source.topic, source.partition)
+        assert key not in self._futures, f"{source.name} is being moved"
+        assert target is not source.home, f"{source.name} is in {target.path}"
+        future = self._futures[key] = FutureLog(source, target, unique)
+        return future
+
+    def cancel_move(self, topic: str, partition: int) -> None:
+        """Give up a move, if there is one, and remove what was copied."""
+        future = self._futures.pop((topic, partition), None)
+        if future is not None:
+            try:
+                future.give_up()
+            except DiskError as error:
+                future.target.fail(error)
+
+    def place(self, source: PartitionLog, target: LogDir) -> PartitionLog:
+        """A log that is not on disk is to be in another directory: what takes its place from now on."""
+        assert source.is_blank, f"{source.name} is on disk in {source.home.path}"
+        self.cancel_move(source.topic, source.partition)
+        source.release()
+        return self._replace(source, target)
+
+    def _replace(self, source: PartitionLog, target: LogDir) -> PartitionLog:
+        self._due_ms.pop(source, None)
+        source.home.log_count -= 1
+        target.log_count += 1
+        placed = PartitionLog(target, source.topic, source.partition, source.topic_id, source.config)
+        self._logs[source.topic, source.partition] = placed
+        return placed
+
+    def finish_move(self, future: FutureLog, now_ms: int) -> PartitionLog:
+        """The copy becomes the log: what takes its place from now on. Blocks for about a dozen small syncs.
+
+        A crash leaves one of the two: the old log until its directory is renamed, from then on the copy, which is
+        complete and marked by then. Nothing is appended in between, so they hold the same.
+
+        Raises SourceGoneError, and DiskError after the directory at fault went offline or, where it is full, the move
+        was given up.
+        """
+        source, target = future.source, future.target
+        key, name, home = (source.topic, source.partition), source.name, source.home
+        assert self._futures.get(key) is future, f"{name} is not being moved"
+        try:
+            future.complete()
+            target.expect(name, source.log_end_offset, source.log_start_offset, source.high_watermark)
+        except DiskError as error:
+            self.on_move_failed(future, error)
+            raise
+        del self._futures[key]
+        future.stop()
+        source.release()
+        try:
+            delay_ms = source.config.file_delete_delay_ms
+            home.discard(name, source.topic_id.hex(), now_ms + delay_ms, source)
+            self._disk.sync_dir(home.path)
+        except DiskError as error:
+            home.fail(error)  # which of the two is the log is seen at the next start
+            raise
+        try:
+            target.adopt(future.directory)
+        except DiskError as error:
+            target.fail(error)
+        target.clean_names.add(name)
+        moved = self._replace(source, target)
+        moved.load(now_ms)
+        return moved
+
+    def on_move_failed(self, future: FutureLog, error: DiskError) -> None:
+        """An error while a log was copied: the directory at fault goes offline, unless it is only full."""
+        if not isinstance(error, DiskFullError):
+            at_target = error.path == future.target.path or error.path.startswith(f"{future.target.path}/")
+            (future.target if at_target else future.source.home).fail(error)
+        self.cancel_move(future.source.topic, future.source.partition)
 
     # maintenance
 
