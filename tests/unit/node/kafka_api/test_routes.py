@@ -39,6 +39,14 @@ SERVED = [
     "DESCRIBE_LOG_DIRS",
     "DESCRIBE_CLUSTER",
     "DESCRIBE_TOPIC_PARTITIONS",
+    "ELECT_LEADERS",
+    "ALTER_PARTITION_REASSIGNMENTS",
+    "LIST_PARTITION_REASSIGNMENTS",
+    "UPDATE_FEATURES",
+    "UNREGISTER_BROKER",
+    "DESCRIBE_QUORUM",
+    "ADD_RAFT_VOTER",
+    "REMOVE_RAFT_VOTER",
 ]
 
 
@@ -60,6 +68,30 @@ def test_version_ranges_are_those_of_kafka_4_3() -> None:
     kafka = BROKER_API_VERSIONS[(4, 3)]
     for key, low, high in REGISTRY.advertised():
         assert (low, high) == tuple(kafka[key]), ApiKey(key).name
+
+
+def test_what_only_the_controller_can_do_goes_to_it() -> None:
+    assert {route.key.name for route in REGISTRY.routes.values() if route.to_controller} == {
+        "CREATE_TOPICS",
+        "DELETE_TOPICS",
+        "CREATE_PARTITIONS",
+        "ALTER_CONFIGS",
+        "INCREMENTAL_ALTER_CONFIGS",
+        "ELECT_LEADERS",
+        "ALTER_PARTITION_REASSIGNMENTS",
+        "LIST_PARTITION_REASSIGNMENTS",
+        "DESCRIBE_QUORUM",
+        "UPDATE_FEATURES",
+        "UNREGISTER_BROKER",
+        "ADD_RAFT_VOTER",
+        "REMOVE_RAFT_VOTER",
+    }
+
+
+def test_what_nodes_ask_each_other_is_served_and_not_advertised() -> None:
+    served = {route.key for route in REGISTRY.routes.values() if route.inter_broker}
+    assert ApiKey.ENVELOPE in served
+    assert not served.intersection(key for key, _, _ in REGISTRY.advertised())
 
 
 def test_every_served_version_has_a_schema() -> None:
