@@ -33,7 +33,7 @@ def quiet_ports(count: int) -> list[int]:
     """That many different ports on which nobody listens, outside the range of clients' own ports."""
     found: list[int] = []
     with contextlib.ExitStack() as held:
-        for port in random.sample(_PORTS, len(_PORTS)):
+        for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
             probe = held.enter_context(socket.socket())
             try:
                 probe.bind((HOST, port))
@@ -190,22 +190,25 @@ class Cluster:
 
     def await_serving(self, timeout_s: float = 120.0) -> None:
         """Every running node answers, and names all running nodes as live brokers (registered, unfenced)."""
-        wanted = set(self.running)
+        wanted = {(node, self.nodes[node].port) for node in self.running}
+        left = set(self.running)
 
         def serves(node: int) -> bool:
-            process = self.nodes[node].process
-            if process is None or process.poll() is not None:
-                raise ServerFailed(f"node {node} ended\n{self.nodes[node].log_tail()}")
             view = self.maybe_view([], node)
-            return view is not None and wanted <= {broker.node_id for broker in view.brokers}
-
-        left = set(wanted)
+            return view is not None and wanted <= {(broker.node_id, broker.port) for broker in view.brokers}
 
         def look() -> bool:
+            self._refuse_ended()
             left.difference_update([node for node in left if serves(node)])
             return not left
 
         until(look, timeout_s, lambda: f"nodes {sorted(left)} serving\n{self.log_tails()}")
+
+    def _refuse_ended(self) -> None:
+        for node in self.running:
+            process = self.nodes[node].process
+            if process is not None and process.poll() is not None:
+                raise ServerFailed(f"node {node} ended\n{self.nodes[node].log_tail()}")
 
     def await_in_sync(self, topics: Mapping[str, int], size: int, timeout_s: float = 120.0) -> None:
         """Every partition of the topics has a leader, and an ISR of that size, at every running node."""
@@ -235,7 +238,7 @@ class Cluster:
     def start(self, nodes: Iterable[int] | None = None, timeout_s: float = 120.0) -> float:
         """Start those nodes (or all) at once and wait until the cluster serves; returns the seconds it took."""
         started = time.monotonic()
-        for node in nodes or self.nodes:
+        for node in self.nodes if nodes is None else nodes:
             self.nodes[node].spawn()
         self.await_serving(timeout_s)
         return time.monotonic() - started

@@ -8,6 +8,7 @@ from typing import Any
 
 import confluent_kafka.admin
 from confluent_kafka import Consumer, KafkaException, Message, Producer
+from tests.compat.clusters import Cluster
 from tests.compat.servers import Server
 
 DEADLINE_S = 30.0
@@ -15,12 +16,12 @@ api: Any = confluent_kafka.admin
 """The admin classes (NewTopic, ConfigResource, ...): the package does not type their export."""
 
 
-def producer(server: Server, **settings: object) -> Producer:
+def producer(server: Server | Cluster, **settings: object) -> Producer:
     """A producer; settings are librdkafka's names with `_` for `.`."""
     return Producer({"bootstrap.servers": server.bootstrap, "linger.ms": 2} | dotted(settings))
 
 
-def consumer(server: Server, group: str, **settings: object) -> Consumer:
+def consumer(server: Server | Cluster, group: str, **settings: object) -> Consumer:
     """A consumer from the earliest offset, without auto commit, that notices a rebalance soon."""
     defaults: dict[str, object] = {
         "bootstrap.servers": server.bootstrap,
@@ -34,7 +35,7 @@ def consumer(server: Server, group: str, **settings: object) -> Consumer:
     return Consumer(defaults | dotted(settings))
 
 
-def admin(server: Server) -> Any:
+def admin(server: Server | Cluster) -> Any:
     """An AdminClient. Keep it in a variable while a result is awaited: it ends with its last reference."""
     return api.AdminClient({"bootstrap.servers": server.bootstrap})
 
@@ -44,7 +45,7 @@ def dotted(settings: dict[str, object]) -> dict[str, object]:
 
 
 def send(
-    server: Server, topic: str, values: Sequence[bytes], partition: int = 0, **settings: object
+    server: Server | Cluster, topic: str, values: Sequence[bytes], partition: int = 0, **settings: object
 ) -> list[int]:
     """Produce the values to one partition and return their offsets; a failed delivery raises."""
     offsets: list[int] = []

@@ -20,6 +20,7 @@ if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
 
 from tests.compat import wire  # noqa: E402  (the path above has to be there first)
+from tests.compat.clusters import Cluster, OdradekFromFile  # noqa: E402
 from tests.compat.servers import ApacheKafka, Flavour, Odradek, Server  # noqa: E402
 
 PROPERTIES = {
@@ -28,6 +29,7 @@ PROPERTIES = {
     "offsets.topic.num.partitions": "4",
     "log.retention.ms": "-1",  # some tests write records with timestamps of years ago
 }
+OF_THREE = PROPERTIES | {"default.replication.factor": "3", "offsets.topic.replication.factor": "3"}
 CreateTopic = Callable[..., str]
 """(partitions=1) -> the name of a new topic, each partition of which has a leader."""
 _numbers = itertools.count(1)
@@ -42,6 +44,10 @@ def on_kafka() -> bool:
     target = os.environ.get("ODRADEK_COMPAT_TARGET", "odradek")
     assert target in ("odradek", "kafka"), f"ODRADEK_COMPAT_TARGET={target}"
     return target == "kafka"
+
+
+def cluster_flavour() -> Flavour:
+    return ApacheKafka(alone=False) if on_kafka() else OdradekFromFile()
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +85,28 @@ def create_topic(server: Server, partitions: int = 1, prefix: str = "topic") -> 
 def topic(node: Server) -> CreateTopic:
     """Creates topics on the shared node."""
     return lambda partitions=1: create_topic(node, partitions)
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(cluster_flavour(), tmp_path_factory.mktemp("cluster"), properties=OF_THREE) as cluster:
+        cluster.start()
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_shared_cluster: Cluster) -> Iterator[Cluster]:
+    """Three nodes that a test may hurt: they are whole again for the next one."""
+    yield _shared_cluster
+    for node in _shared_cluster.running:
+        _shared_cluster.resume(node)
+    gone = [node for node in _shared_cluster.nodes if node not in _shared_cluster.running]
+    _shared_cluster.start(gone)
+
+
+def replicated_topic(cluster: Cluster, partitions: int = 1, configs: dict[str, str] | None = None) -> str:
+    """A topic on all three nodes, with a name that no other test uses, in sync when this returns."""
+    name = f"topic-{next(_numbers)}"
+    cluster.create_topic(name, partitions, 3, configs)
+    cluster.await_in_sync({name: partitions}, 3)
+    return name

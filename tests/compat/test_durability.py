@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Message, Producer, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, TopicCollection, TopicPartition
 from tests.compat import confluent, wire
 from tests.compat.conftest import create_topic, on_kafka
+from tests.compat.load import PARTITIONS, Load
 from tests.compat.servers import Server
-
-PARTITIONS = 3
-
-
-class Load:
-    """A thread that produces numbered values round robin until told to stop; keeps what was acknowledged."""
-
-    def __init__(self, server: Server, topic: str, **settings: object) -> None:
-        self.acknowledged: dict[int, tuple[int, int]] = {}  # number -> (partition, offset)
-        self.failed: dict[int, str] = {}
-        self.sent = 0
-        self._topic = topic
-        self._over = threading.Event()
-        self._client: Producer = confluent.producer(
-            server, reconnect_backoff_ms=20, reconnect_backoff_max_ms=100, retry_backoff_ms=20, **settings
-        )
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            if self.sent - len(self.acknowledged) - len(self.failed) >= 5000:
-                self._client.poll(0.01)
-                continue
-            number = self.sent
-            self._client.produce(
-                self._topic,
-                value=str(number).encode(),
-                partition=number % PARTITIONS,
-                on_delivery=partial(self._on_delivery, number),
-            )
-            self.sent += 1
-            self._client.poll(0)
-
-    def _on_delivery(self, number: int, error: Any, message: Message) -> None:
-        if error is None:
-            self.acknowledged[number] = (message.partition() or 0, message.offset() or 0)
-        else:
-            self.failed[number] = str(error)
-
-    def reach(self, acknowledged: int) -> None:
-        """Wait until that many records are acknowledged."""
-        deadline = time.monotonic() + 30
-        while len(self.acknowledged) < acknowledged:
-            assert time.monotonic() < deadline, f"only {len(self.acknowledged)} acknowledged"
-            time.sleep(0.005)
-
-    def finish(self) -> None:
-        """No more new records; wait until the fate of each is known."""
-        self._over.set()
-        self._thread.join()
-        assert self._client.flush(30) == 0
 
 
 def read_all(server: Server, topic: str, partition: int) -> dict[int, bytes]:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self, TypeVar
 import google_crc32c
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 18, 19, 20
-DESCRIBE_QUORUM = 55
+FIND_COORDINATOR, DESCRIBE_QUORUM = 10, 55
 LATEST, EARLIEST = -1, -2
 T = TypeVar("T")
 
@@ -299,6 +299,14 @@ def list_offsets(
     return found
 
 
+def coordinator(connection: Connection, group: str) -> int:
+    """FindCoordinator v1: the node that coordinates a group, or -1 when none does now."""
+    answer = connection.call(FIND_COORDINATOR, 1, string(group) + b"\0")
+    answer.int32()
+    error, _, node = answer.int16(), answer.string(), answer.int32()
+    return -1 if error else node
+
+
 def varint(value: int) -> bytes:
     """Zig-zag varint, as the fields of a record are."""
     left = (value << 1) ^ (value >> 63)
@@ -350,7 +358,11 @@ def produce_body(
 
 def produce(connection: Connection, topics: dict[str, Sequence[int]], batch: bytes) -> list[PartitionOffset]:
     """Produce v3, acks=all: error and base offset of every partition."""
-    answer = connection.call(PRODUCE, 3, produce_body(topics, batch))
+    return produced(connection.call(PRODUCE, 3, produce_body(topics, batch)))
+
+
+def produced(answer: Reader) -> list[PartitionOffset]:
+    """The body of a Produce v3 answer."""
     found: list[PartitionOffset] = []
 
     def topic() -> None:
@@ -379,7 +391,11 @@ def fetch(
     connection: Connection, topic: str, index: int, offset: int, max_bytes: int = 1 << 20
 ) -> tuple[int, int, bytes]:
     """Fetch v4 of one partition: error, high watermark, record bytes."""
-    answer = connection.call(FETCH, 4, fetch_body(topic, index, offset, max_bytes=max_bytes))
+    return fetched(connection.call(FETCH, 4, fetch_body(topic, index, offset, max_bytes=max_bytes)))
+
+
+def fetched(answer: Reader) -> tuple[int, int, bytes]:
+    """The body of a Fetch v4 answer about one partition."""
     answer.int32()
     assert answer.int32() == 1
     answer.string()

@@ -1,0 +1,76 @@
+"""A load of numbered records, of each of which it is known what became of it.
+
+Decides: what is sent, how far the sender runs ahead, what is kept. Does not decide: what happens to the servers
+meanwhile, and what a test concludes.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+
+from confluent_kafka import Message, Producer
+from tests.compat import confluent
+from tests.compat.clusters import Cluster, until
+from tests.compat.servers import Server
+
+PARTITIONS = 3
+
+
+class Load:
+    """A thread that produces numbered values round robin until told to stop; keeps what was acknowledged."""
+
+    def __init__(self, server: Server | Cluster, topic: str, **settings: object) -> None:
+        self.acknowledged: dict[int, tuple[int, int]] = {}  # number -> (partition, offset)
+        self.failed: dict[int, str] = {}
+        self.sent = 0
+        self._topic = topic
+        self._over = threading.Event()
+        self._client: Producer = confluent.producer(
+            server, reconnect_backoff_ms=20, reconnect_backoff_max_ms=100, retry_backoff_ms=20, **settings
+        )
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            if self.sent - len(self.acknowledged) - len(self.failed) >= 5000:
+                self._client.poll(0.01)
+                continue
+            number = self.sent
+            self._client.produce(
+                self._topic,
+                value=str(number).encode(),
+                partition=number % PARTITIONS,
+                on_delivery=partial(self._on_delivery, number),
+            )
+            self.sent += 1
+            self._client.poll(0)
+
+    def _on_delivery(self, number: int, error: Any, message: Message) -> None:
+        if error is None:
+            self.acknowledged[number] = (message.partition() or 0, message.offset() or 0)
+        else:
+            self.failed[number] = str(error)
+
+    def reach(self, acknowledged: int, timeout_s: float = 30) -> None:
+        """Wait until that many records are acknowledged."""
+        until(
+            lambda: len(self.acknowledged) >= acknowledged,
+            timeout_s,
+            lambda: (
+                f"{acknowledged} acknowledged, only {len(self.acknowledged)}; failed: {[*self.failed.items()][:3]}"
+            ),
+        )
+
+    def finish(self, timeout_s: float = 30) -> None:
+        """No more new records; wait until the fate of each is known."""
+        self.abandon()
+        left = self._client.flush(timeout_s)
+        assert left == 0, f"{left} records without an answer"
+
+    def abandon(self) -> None:
+        """No more new records, and never mind the rest."""
+        self._over.set()
+        self._thread.join()
