@@ -84,8 +84,10 @@ class IsrPublisher:
 
     def stop(self) -> None:
         self._is_stopped = True
+        self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
+            self._task = None
 
     async def _run(self) -> None:
         """Until nothing is left to be said."""
@@ -104,7 +106,10 @@ class IsrPublisher:
 
     async def _send(self) -> bool:
         """One request. False when something of it has to be sent again."""
-        sent, self._waiting = self._waiting, {}
+        waiting, self._waiting = self._waiting, {}
+        sent = {key: one for key, one in waiting.items() if one[0].replica.proposal is one[1]}
+        if not sent:
+            return True
         request = build_request(self._node_id, self._broker_epoch(), sent)
         try:
             response = await self._channel.alter_partition(request)
@@ -138,7 +143,7 @@ class IsrPublisher:
         """Send these again, but for those that a newer state has overtaken. True when there are any."""
         kept = False
         for key, (partition, proposal) in unanswered.items():
-            if key not in self._waiting and partition.replica.proposal is proposal:
+            if key not in self._waiting and partition.replica.proposal is proposal and not self._is_stopped:
                 self._waiting[key] = (partition, proposal)
                 kept = True
         return kept

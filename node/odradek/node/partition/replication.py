@@ -100,9 +100,9 @@ class Replication:
     def on_image(self, delta: Delta, image: object) -> None:
         """See `Assignments.on_image`."""
         is_first, self._is_first = self._is_first, False
-        if is_first or any(kind == BROKER for kind, _ in delta.changed_configs):
-            if self.throttle_rates is not None:
-                self.throttle.set_rates(*self.throttle_rates())
+        is_news = is_first or any(kind == BROKER for kind, _ in delta.changed_configs)
+        if is_news and self.throttle_rates is not None:
+            self.throttle.set_rates(*self.throttle_rates())
         self.assignments.on_image(delta, image)
 
     def on_log_dir_failure(self, logs: Sequence[PartitionLog]) -> None:

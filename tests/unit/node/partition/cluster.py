@@ -161,7 +161,7 @@ class Node:
         )
         self.fetches.serve(self.replication)
         self.list_offsets = ListOffsetsService(self.replicas)
-        self.records = RecordsService(self.replicas, self.dirs)
+        self.records = RecordsService(self.replicas)
 
     def _bell(self, on_due: Callable[[int], int | None]) -> Bell:
         self.bells.append(Bell(self.cluster, on_due))
@@ -230,7 +230,12 @@ class Node:
             answer = ListOffsetsHandlers(self.list_offsets).list_offsets(CONTEXT, decoded, version)
             response_class = ListOffsetsResponse
         if isinstance(answer, Deferred):
-            answer = await answer.wait()
+            deferred = answer
+            try:
+                answer = await deferred.wait()
+            except asyncio.CancelledError:
+                deferred.abandon()  # as a session does whose connection broke
+                raise
         return decode(response_class, version, bytearray(b"".join(encode(answer, version))))
 
 
@@ -255,7 +260,8 @@ class Link:
         try:
             return await task
         except asyncio.CancelledError:
-            if task.cancelled() and not cluster.is_linked(*pair):
+            asking = asyncio.current_task()
+            if task.cancelled() and asking is not None and not asking.cancelling():
                 raise ConnectionError(f"the connection to node {node_id} broke") from None
             task.cancel()
             raise
@@ -415,7 +421,8 @@ class ClusterWorld:
             if any(new is not old for new, old in zip(places, known.partitions, strict=True)):
                 changed[topic.topic_id] = Topic(known.name, known.topic_id, tuple(places))
             topics.append(AlterPartitionResponse.TopicData(topic_id=topic.topic_id, partitions=answers))
-        self.agree(topics_by_id=changed)
+        if changed != self.image.topics_by_id:
+            self.agree(topics_by_id=changed)
         return AlterPartitionResponse(topics=topics)
 
     def _alter(

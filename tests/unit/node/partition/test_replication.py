@@ -7,6 +7,7 @@ from tests.unit.node.partition.cluster import ClusterWorld, batch
 
 from odradek.node.partition.replication_config import ReplicationConfig
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.messages.fetch import FetchRequest
 from odradek.storage.log_config import LogConfig
 
 
@@ -189,11 +190,9 @@ async def test_the_records_of_one_produce_cost_one_fetch_of_each_follower_in_fli
     await cluster.result(cluster.nodes[1].produce(batch()))
     await cluster.settle()
     assert len(cluster.requests) - asked == 2
-    fetches = [message for _, source, message in cluster.requests[asked:] if source == 1]
-    mentioned = [
-        partition for message in fetches for topic in message.topics for partition in topic.partitions
-    ]  # type: ignore[attr-defined]
-    assert [partition.fetch_offset for partition in mentioned] == [1, 1]
+    fetches = [message for _, _, message in cluster.requests[asked:] if isinstance(message, FetchRequest)]
+    mentioned = [one for fetch in fetches for topic in fetch.topics for one in topic.partitions]
+    assert [one.fetch_offset for one in mentioned] == [1, 1]
 
 
 async def test_consumers_in_a_rack_are_sent_to_the_replica_there() -> None:
