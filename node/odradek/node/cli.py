@@ -161,15 +161,23 @@ async def _live(config: NodeConfig, open_node: Callable[[NodeConfig], Node]) -> 
         waiting = [asyncio.ensure_future(_asked(signals))]
         try:
             node = open_node(config)
-            await node.start()
-            settle_garbage_collector()
-            sys.stdout.write(announcement(config, node.addresses))
-            sys.stdout.flush()
             waiting.append(asyncio.ensure_future(_failure(node)))
+            started = asyncio.ensure_future(node.start())
+            # Why not only wait for it: a node of several starts when enough others do, which may be never.
+            await asyncio.wait([started, *waiting], return_when=asyncio.FIRST_COMPLETED)
+            if started.done():
+                started.result()
+                settle_garbage_collector()
+                sys.stdout.write(announcement(config, node.addresses))
+                sys.stdout.flush()
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             code, text = next(iter(done)).result()
             log.log(logging.INFO if code == EXIT_CLEAN else logging.ERROR, "stopping: %s", text)
-            await node.stop()
+            if started.done():
+                await node.stop()
+            else:
+                started.cancel()
+                await asyncio.wait([started])
         except ConfigError as error:
             sys.stderr.write(f"odradek: {error}\n")
             return EXIT_USAGE

@@ -38,7 +38,18 @@ class Broken(Quiet):
 class Misconfigured(Quiet):
     async def start(self): raise ConfigError("the directory data is in use by another process")
 
-nodes = {kind.__name__: kind for kind in (Quiet, Hanging, Failing, Broken, Misconfigured)}
+class Waiting(Quiet):
+    async def start(self):
+        print("waiting", flush=True)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            print("given up", flush=True)
+
+class Doomed(Waiting):
+    async def failed(self): return RuntimeError("the disk is gone")
+
+nodes = {kind.__name__: kind for kind in (Quiet, Hanging, Failing, Broken, Misconfigured, Waiting, Doomed)}
 sys.exit(run_node(NodeConfig(), lambda config: nodes[sys.argv[1]]())) """
 
 
@@ -68,6 +79,14 @@ def test_a_signal_stops_cleanly(number: signal.Signals) -> None:
         assert child.wait(timeout=20) == EXIT_CLEAN
 
 
+def test_a_node_that_waits_for_others_can_be_stopped() -> None:
+    with _child("Waiting") as child:
+        _read_until(child, "waiting")
+        child.send_signal(signal.SIGTERM)
+        _read_until(child, "given up")
+        assert child.wait(timeout=20) == EXIT_CLEAN
+
+
 def test_a_second_signal_ends_the_process_at_once() -> None:
     with _child("Hanging") as child:
         _read_until(child, "p.flush()")
@@ -81,6 +100,7 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     ("kind", "code", "said"),
     [
         ("Failing", EXIT_FAILED, "the disk is gone"),
+        ("Doomed", EXIT_FAILED, "the disk is gone"),
         ("Broken", EXIT_FAILED, "no such luck"),
         ("Misconfigured", EXIT_USAGE, "odradek: the directory data is in use by another process"),
     ],
