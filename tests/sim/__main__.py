@@ -2,7 +2,8 @@
 
 import sys
 
-from tests.sim.run import pinned_main
+from tests.sim.run import main, pin_hashes
 
 if __name__ == "__main__":
-    sys.exit(pinned_main())
+    pin_hashes("tests.sim")
+    sys.exit(main())

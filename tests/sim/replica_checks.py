@@ -196,6 +196,8 @@ class ReplicaChecks:
             )
         if not replica.is_leader:
             return
+        if before.is_leader and end > before.log_end_offset:
+            self._check_lease(node, tp)
         if not before.is_leader or replica.leader_epoch != before.leader_epoch:
             self._verdict.count("partition leaders")
             leader = truth.leaders.setdefault(replica.leader_epoch, node.node_id)
@@ -204,6 +206,15 @@ class ReplicaChecks:
                 self._check_leader_is_complete(node, tp, truth)
         if high_watermark > truth.committed_end:
             self._commit(node, tp, truth, high_watermark)
+
+    def _check_lease(self, node: Node, tp: TopicPartition) -> None:
+        """A broker that the metadata has fenced takes no records any more, whether it knows of it or not."""
+        broker = None if self._image is None else self._image.brokers.get(node.node_id)
+        assert node.broker is not None
+        if broker is not None and broker.epoch == node.broker._services.outward.broker_epoch():
+            self._verdict.check(
+                not broker.fenced, "P9 a broker without a lease takes no records", node, tp, broker
+            )
 
     def _check_leader_is_complete(self, node: Node, tp: TopicPartition, truth: _PartitionTruth) -> None:
         held = self.cursor(node, tp).batches[: len(truth.committed)]

@@ -141,12 +141,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _report(play_many(seeds, options.jobs, options.chaos, options.nodes, twice=options.twice), began)
 
 
-def pinned_main() -> int:
-    """`main`, in a process whose string hashes do not change from run to run."""
+def pin_hashes(module: str) -> None:
+    """Start again as a process whose string hashes do not change from run to run, unless this is one."""
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.execve(
             sys.executable,
-            [sys.executable, "-m", "tests.sim", *sys.argv[1:]],
+            [sys.executable, "-m", module, *sys.argv[1:]],
             {**os.environ, "PYTHONHASHSEED": "0"},
         )
-    return main()

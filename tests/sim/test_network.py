@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -188,6 +189,6 @@ def test_datagrams_are_lost_doubled_and_overtaken() -> None:
     pair = Pair(Weather(delay_max_us=50_000, loss=0.3, repeat=0.3))
     seen: list[int] = []
     for number in range(300):
-        pair.network.send(pair.client_machine, pair.server_machine, lambda number=number: seen.append(number))
+        pair.network.send(pair.client_machine, pair.server_machine, partial(seen.append, number))
     pair.run(1)
     assert seen != sorted(seen) and 0 < len(set(seen)) < 300 and len(seen) > len(set(seen))
