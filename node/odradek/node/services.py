@@ -18,6 +18,7 @@ from odradek.node.app.fetch import FetchService
 from odradek.node.app.groups import Endpoint as CoordinatorEndpoint
 from odradek.node.app.groups import GroupsService
 from odradek.node.app.list_offsets import ListOffsetsService
+from odradek.node.app.log_dirs import LogDirsService
 from odradek.node.app.metadata import MetadataService
 from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
@@ -27,6 +28,7 @@ from odradek.node.app.reassignments import ReassignmentsService
 from odradek.node.app.records import RecordsService
 from odradek.node.app.topics import TopicsService
 from odradek.node.config import NodeConfig
+from odradek.node.config.identity import random_uuid
 from odradek.node.controller.controller import Controller
 from odradek.node.controller.delta import MetadataDelta
 from odradek.node.controller.effective import EffectiveConfigs
@@ -196,7 +198,14 @@ class Services:
         self.fetch = FetchService(self.replicas, sessions, view.topic_name, config.fetch_max_bytes, new_alarm)
         self.fetch.serve(self.replication)
         self.list_offsets = ListOffsetsService(self.replicas)
-        self.records = RecordsService(self.replicas, log_dirs)
+        self.records = RecordsService(self.replicas)
+        self.log_dirs = LogDirsService(
+            self.replicas,
+            log_dirs,
+            wall_ms,
+            lambda: random_uuid(random.randbytes).hex(),
+            lambda: effective.node(self.controller.image).replica_alter_log_dirs_bytes_per_second,
+        )
         self.cluster = ClusterService(config.node_id, config.advertised_listeners, view.current)
         self.metadata = MetadataService(
             view.current,

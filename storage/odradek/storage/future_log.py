@@ -57,7 +57,7 @@ class FutureLog:
         self.is_over = False
         """Whether it was given up, or has become the log."""
         self.on_synced: Callable[[], None] | None = None
-        """Hears that everything submitted is durable."""
+        """Hears that everything submitted is durable, and that it is over."""
         self._disk = target.disk
         self._sizes: dict[int, int] = {}  # bytes copied, by the base offset of the segment
         self._file: File | None = None  # of the segment that is being copied
@@ -249,7 +249,9 @@ class FutureLog:
         self.target.remove_later(0, self.path)
 
     def stop(self) -> None:
-        """Nothing more is copied; what is there is the caller's. Idempotent."""
+        """Nothing more is copied; what is there is the caller's. `on_synced` hears it too. Idempotent."""
         self.is_over = True
-        self.on_synced = None
+        heard, self.on_synced = self.on_synced, None
         self._let_go()
+        if heard is not None:
+            heard()

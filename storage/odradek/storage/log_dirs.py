@@ -146,6 +146,10 @@ class LogDirs:
 
     def _failed(self, home: LogDir, error: DiskError) -> None:
         log.error("log directory %s is offline: %s", home.path, error)
+        for key, future in list(self._futures.items()):
+            if home is future.target or home is future.source.home:
+                del self._futures[key]
+                future.stop()
         if self._on_log_dir_failure is not None:
             self._on_log_dir_failure(home, error)
 
@@ -296,10 +300,6 @@ class LogDirs:
 
     # moves
 
-    def directory(self, path: str) -> LogDir | None:
-        """The log directory of that path."""
-        return next((home for home in self.dirs if home.path == path), None)
-
     def future(self, topic: str, partition: int) -> FutureLog | None:
         """The move of a log that is under way."""
         return self._futures.get((topic, partition))
@@ -354,7 +354,7 @@ class LogDirs:
         except DiskError as error:
             self.on_move_failed(future, error)
             raise
-        del self._futures[key]
+        self._futures.pop(key)
         future.stop()
         source.release()
         try:

@@ -1,14 +1,10 @@
-"""What an administrator does to, or asks about, the logs themselves: delete records, producers, directories."""
+"""What an administrator does to, or asks about, the records themselves: delete them, and who writes them."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from odradek.node.partition.replicas import Partition, Replicas
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.storage.log_dirs import LogDirs
 from odradek.storage.producer_state import ActiveProducer
 
 HIGH_WATERMARK = -1
@@ -33,21 +29,9 @@ class PendingDeletion:
         self.deferred.resolve((error, -1))
 
 
-@dataclass(frozen=True, slots=True)
-class DescribedDirectory:
-    """One log directory: bytes in all and usable, and `(topic, partition, bytes)` of its logs."""
-
-    error: ErrorCode
-    path: str
-    total_bytes: int
-    usable_bytes: int
-    partitions: list[tuple[str, int, int]]
-
-
 class RecordsService:
-    def __init__(self, replicas: Replicas, log_dirs: LogDirs) -> None:
+    def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
-        self._log_dirs = log_dirs
 
     def delete_records(self, topic: str, index: int, offset: int) -> Deferred[Deletion]:
         """Drop the records below `offset` (-1: below the high watermark), on all live replicas.
@@ -83,17 +67,3 @@ class RecordsService:
     def producers(self, topic: str, index: int) -> ErrorCode | list[ActiveProducer]:
         partition = self._replicas.find(topic, index)
         return partition.log.active_producers() if isinstance(partition, Partition) else partition
-
-    def directories(self, asked: Iterable[tuple[str, int]] | None) -> list[DescribedDirectory]:
-        """Every directory, with the logs asked for (None: all of them)."""
-        wanted = None if asked is None else frozenset(asked)
-        return [
-            DescribedDirectory(
-                ErrorCode.NONE if described.online else ErrorCode.KAFKA_STORAGE_ERROR,
-                described.path,
-                described.total_bytes,
-                described.usable_bytes,
-                described.partitions,
-            )
-            for described in self._log_dirs.describe(wanted)
-        ]

@@ -134,6 +134,7 @@ class NodeConfig:
     replica_socket_timeout_ms = _Setting("replica.socket.timeout.ms", int)
     leader_replication_throttled_rate = _Setting("leader.replication.throttled.rate", int)
     follower_replication_throttled_rate = _Setting("follower.replication.throttled.rate", int)
+    replica_alter_log_dirs_bytes_per_second = _Setting("replica.alter.log.dirs.io.max.bytes.per.second", int)
     metadata_snapshot_bytes = _Setting("metadata.log.max.record.bytes.between.snapshots", int)
 
     broker_heartbeat_interval_ms = _Setting("broker.heartbeat.interval.ms", int)

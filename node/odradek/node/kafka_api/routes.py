@@ -14,6 +14,7 @@ from odradek.node.app.fetch import FetchService
 from odradek.node.app.groups import GroupsService
 from odradek.node.app.leader_hints import LeaderHints
 from odradek.node.app.list_offsets import ListOffsetsService
+from odradek.node.app.log_dirs import LogDirsService
 from odradek.node.app.metadata import MetadataService
 from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
@@ -33,6 +34,7 @@ from odradek.node.kafka_api.handlers.envelope import ControllerLocation, Envelop
 from odradek.node.kafka_api.handlers.features import FeaturesHandlers
 from odradek.node.kafka_api.handlers.fetch import FetchHandlers
 from odradek.node.kafka_api.handlers.list_offsets import ListOffsetsHandlers
+from odradek.node.kafka_api.handlers.log_dirs import LogDirsHandlers
 from odradek.node.kafka_api.handlers.metadata import MetadataHandlers
 from odradek.node.kafka_api.handlers.offsets import OffsetsHandlers
 from odradek.node.kafka_api.handlers.produce import ProduceHandlers
@@ -55,6 +57,8 @@ class Services(Protocol):
     def list_offsets(self) -> ListOffsetsService: ...
     @property
     def records(self) -> RecordsService: ...
+    @property
+    def log_dirs(self) -> LogDirsService: ...
     @property
     def groups(self) -> GroupsService: ...
     @property
@@ -98,6 +102,7 @@ def build_registry(services: Services) -> Registry:
         FetchHandlers(services.fetch, services.topic_name, hints),
         ListOffsetsHandlers(services.list_offsets),
         RecordsHandlers(services.records),
+        LogDirsHandlers(services.log_dirs),
         MetadataHandlers(services.metadata, services.cluster),
         ClusterHandlers(services.cluster),
         TopicsHandlers(services.topics, services.configs),

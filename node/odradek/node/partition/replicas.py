@@ -304,6 +304,15 @@ class Replicas:
         if partition is not None:
             self.close(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
 
+    def replace_log(self, log: PartitionLog) -> None:
+        """The log of a partition was moved to another directory: this one goes on where the old one ended."""
+        partition = self._partitions.get((log.topic, log.partition))
+        if partition is not None:
+            partition.log = log
+            log.high_watermark = partition.replica.high_watermark
+            log.flush_listener = lambda _: self._on_flushed(partition)
+            self._on_flushed(partition)  # all of it is durable
+
     def on_log_dir_failure(self, logs: Sequence[PartitionLog]) -> list[Partition]:
         """A log directory went offline: nothing that waits for its partitions can be acknowledged. Which they are."""
         failed = []

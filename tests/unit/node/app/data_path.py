@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from odradek.node.app.context import RequestContext
@@ -76,7 +76,7 @@ class Bell:
 class World:
     """`disk` is that of an earlier world, or an empty one."""
 
-    def __init__(self, disk: MemoryDisk | None = None) -> None:
+    def __init__(self, disk: MemoryDisk | None = None, paths: Sequence[str] = ("d",)) -> None:
         self.now_ms = 1000
         self.disk = disk or MemoryDisk()
         self.topics = Topics()
@@ -84,7 +84,7 @@ class World:
         self._soon: list[Callable[[], None]] = []
         self._bells: list[Bell] = []
         self.dirs = LogDirs(
-            self.disk, ["d"], self._soon.append, flusher=self._flusher, on_log_dir_failure=self._failed
+            self.disk, paths, self._soon.append, flusher=self._flusher, on_log_dir_failure=self._failed
         )
         self.dirs.start(NOW_MS)
         self.replicas = Replicas(1, self.topics, self.dirs, lambda: NOW_MS, self._soon.append)

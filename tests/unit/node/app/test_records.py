@@ -9,7 +9,7 @@ def filled() -> tuple[World, RecordsService]:
     world = World()
     world.produce(("t", 0, batch(3)))
     world.flush()
-    return world, RecordsService(world.replicas, world.dirs)
+    return world, RecordsService(world.replicas)
 
 
 def test_records_go_up_to_an_offset_or_to_the_high_watermark() -> None:
@@ -28,15 +28,3 @@ def test_no_further_than_the_high_watermark_and_not_in_a_compacted_topic() -> No
     world.topics.config = LogConfig(cleanup_policy=frozenset({"compact"}))
     world.replicas.on_topics_changed([], ["t"])
     assert service.delete_records("t", 0, 1).value == (ErrorCode.POLICY_VIOLATION, -1)
-
-
-def test_directories_tell_their_size_and_that_they_failed() -> None:
-    world, service = filled()
-    (directory,) = service.directories(None)
-    assert directory.error is ErrorCode.NONE and directory.total_bytes > 0
-    assert [(topic, index) for topic, index, size in directory.partitions if size] == [("t", 0)]
-    assert service.directories([("t", 1)])[0].partitions == []
-    world.produce(("t", 0, batch()))
-    world.disk.fail_call(1, sticky=True)
-    world.flush()
-    assert service.directories(None)[0].error is ErrorCode.KAFKA_STORAGE_ERROR

@@ -1,10 +1,9 @@
-"""DeleteRecords, DescribeProducers, DescribeLogDirs.
+"""DeleteRecords, DescribeProducers.
 
-Keys: 21, 61, 35. Versions: 0-2, 0, 1-5.
+Keys: 21, 61. Versions: 0-2, 0.
 Behaviour: DeleteRecords to -1 means the high watermark, and waits for the live followers; a compacted topic refuses
 it (POLICY_VIOLATION).
-Version notes: DescribeLogDirs 3 has a top-level error, 4 the sizes of the file system, 5 cordoned directories.
-Not implemented: future replicas (moving between directories); no directory is ever cordoned.
+Version notes: none. Not implemented: nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ import asyncio
 from collections.abc import Awaitable
 
 from odradek.node.app.context import RequestContext
-from odradek.node.app.records import Deletion, DescribedDirectory, RecordsService
+from odradek.node.app.records import Deletion, RecordsService
 from odradek.node.kafka_api.registry import Route
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.api import ApiKey
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.proto.kafka.messages.log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
 from odradek.proto.kafka.messages.topics import DeleteRecordsRequest, DeleteRecordsResponse
 from odradek.proto.kafka.messages.transactions import DescribeProducersRequest, DescribeProducersResponse
 
@@ -31,7 +29,6 @@ class RecordsHandlers:
         return [
             Route(ApiKey.DELETE_RECORDS, 0, 2, self.delete_records),
             Route(ApiKey.DESCRIBE_PRODUCERS, 0, 0, self.describe_producers),
-            Route(ApiKey.DESCRIBE_LOG_DIRS, 1, 5, self.describe_log_dirs),
         ]
 
     def delete_records(
@@ -78,16 +75,6 @@ class RecordsHandlers:
             ],
         )
 
-    def describe_log_dirs(
-        self, context: RequestContext, request: DescribeLogDirsRequest, version: int
-    ) -> DescribeLogDirsResponse:
-        asked = None
-        if request.topics is not None:
-            asked = [(topic.topic, index) for topic in request.topics for index in topic.partitions]
-        return DescribeLogDirsResponse(
-            results=[_directory(described) for described in self._service.directories(asked)]
-        )
-
 
 async def _when_deleted(
     request: DeleteRecordsRequest, deletions: list[Deferred[Deletion]]
@@ -118,21 +105,3 @@ def _deleted(request: DeleteRecordsRequest, deletions: list[Deferred[Deletion]])
             )
         topics.append(DeleteRecordsResponse.DeleteRecordsTopicResult(name=topic.name, partitions=answers))
     return DeleteRecordsResponse(topics=topics)
-
-
-def _directory(described: DescribedDirectory) -> DescribeLogDirsResponse.DescribeLogDirsResult:
-    by_topic: dict[str, list[DescribeLogDirsResponse.DescribeLogDirsPartition]] = {}
-    for topic, index, size in described.partitions:
-        by_topic.setdefault(topic, []).append(
-            DescribeLogDirsResponse.DescribeLogDirsPartition(partition_index=index, partition_size=size)
-        )
-    return DescribeLogDirsResponse.DescribeLogDirsResult(
-        error_code=described.error,
-        log_dir=described.path,
-        topics=[
-            DescribeLogDirsResponse.DescribeLogDirsTopic(name=topic, partitions=partitions)
-            for topic, partitions in by_topic.items()
-        ],
-        total_bytes=described.total_bytes,
-        usable_bytes=described.usable_bytes,
-    )

@@ -5,7 +5,6 @@ from tests.unit.node.kafka_api.handlers.wire_call import call
 from odradek.node.app.records import RecordsService
 from odradek.node.kafka_api.handlers.records import RecordsHandlers
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.proto.kafka.messages.log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
 from odradek.proto.kafka.messages.topics import DeleteRecordsRequest, DeleteRecordsResponse
 from odradek.proto.kafka.messages.transactions import DescribeProducersRequest, DescribeProducersResponse
 
@@ -18,7 +17,7 @@ def filled() -> World:
 
 
 def handlers(world: World) -> RecordsHandlers:
-    return RecordsHandlers(RecordsService(world.replicas, world.dirs))
+    return RecordsHandlers(RecordsService(world.replicas))
 
 
 @pytest.mark.parametrize("version", range(3))
@@ -48,26 +47,3 @@ def test_describe_producers() -> None:
     assert (producer.producer_id, producer.producer_epoch, producer.last_sequence) == (7, 0, 2)
     assert producer.current_txn_start_offset == -1
     assert unknown.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-
-
-@pytest.mark.parametrize("version", range(1, 6))
-def test_describe_log_dirs(version: int) -> None:
-    world = filled()
-    everything = call(
-        handlers(world).describe_log_dirs,
-        DescribeLogDirsRequest(topics=None),
-        version,
-        DescribeLogDirsResponse,
-    )
-    (directory,) = everything.results
-    assert directory.error_code == 0 and directory.log_dir == "d"
-    sizes = {(t.name, p.partition_index): p.partition_size for t in directory.topics for p in t.partitions}
-    assert sizes["t", 0] == world.partition().log.size_bytes > 0
-    topic = DescribeLogDirsRequest.DescribableLogDirTopic(topic="t", partitions=[1])
-    some = call(
-        handlers(world).describe_log_dirs,
-        DescribeLogDirsRequest(topics=[topic]),
-        version,
-        DescribeLogDirsResponse,
-    )
-    assert all((t.name, p.partition_index) == ("t", 1) for t in some.results[0].topics for p in t.partitions)
