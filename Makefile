@@ -7,7 +7,7 @@ ARGS ?=
 SOURCES := proto storage raft node client
 
 .DEFAULT_GOAL := help
-.PHONY: help start cluster test test-clients bench bench-cluster generate fix clean
+.PHONY: help start cluster test test-clients sim mutants bench bench-cluster generate fix clean
 .PHONY: check check-format check-lint check-types check-imports check-house
 
 help: ## this list
@@ -24,6 +24,12 @@ test: $(VENV)/.installed-test ## the tests, with real clients against a real nod
 
 test-clients: $(VENV)/.installed-test ## clients of other languages; each is skipped, saying so, where its tools are missing
 	$(PY) -m pytest -m clients tests/compat -rs $(ARGS)
+
+sim: $(VENV)/.installed-test ## whole clusters in virtual time: SEEDS=100 runs many seeds, SEED=7 one with its log (ARGS="--twice")
+	$(PY) -m tests.sim $(if $(SEED),$(SEED),--seeds $(or $(SEEDS),100)) $(ARGS)
+
+mutants: $(VENV)/.installed-test ## nodes with planted faults, each of which the simulation must notice (ARGS="--only NAME")
+	$(PY) -m tests.sim.mutants $(ARGS)
 
 bench: $(VENV)/.installed-test ## this node beside Apache Kafka on this machine
 	$(PY) tests/bench/run.py $(ARGS)

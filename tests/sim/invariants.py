@@ -17,7 +17,7 @@ from tests.sim.replica_checks import ReplicaChecks
 from tests.sim.verdict import Verdict
 
 from odradek.node.ports import Batch
-from odradek.raft.core.messages import AppendAccepted, VoteResponse
+from odradek.raft.core.messages import AppendAccepted, VoteRequest, VoteResponse
 from odradek.raft.core.types import Role
 
 if TYPE_CHECKING:
@@ -114,6 +114,15 @@ class Invariants:
             raft.term,
             promised,
         )
+        vote = truth.votes.get((node.node_id, raft.term))
+        self._verdict.check(
+            vote is None or raft.hard_state.vote == vote,
+            "R8 a vote is durable before it is given",
+            node,
+            group_id,
+            raft.hard_state,
+            vote,
+        )
         term, index = truth.accepted.get(node.node_id, (0, 0))
         last = raft.log.last_index
         held = last >= index or raft.log.last_term > term
@@ -170,20 +179,21 @@ class Invariants:
         for group_id, message in batch:
             truth = self._truth(group_id)
             term = getattr(message, "term", 0)
-            if (
-                type(message) is VoteResponse
-                and message.granted
-                and not getattr(message, "is_pre_vote", False)
-            ):
-                candidate = truth.votes.setdefault((sender, term), to)
-                self._verdict.check(
-                    candidate == to, "R7 one vote per node and term", sender, group_id, term, candidate, to
-                )
-                truth.promised_term[sender] = max(term, truth.promised_term.get(sender, 0))
+            if type(message) is VoteRequest:
+                self._on_vote(truth, group_id, sender, term, sender)
+            elif type(message) is VoteResponse and message.granted:
+                self._on_vote(truth, group_id, sender, term, to)
             elif type(message) is AppendAccepted:
                 truth.promised_term[sender] = max(term, truth.promised_term.get(sender, 0))
                 known = truth.accepted.get(sender, (0, 0))
                 truth.accepted[sender] = max(known, (term, message.index))
+
+    def _on_vote(self, truth: _GroupTruth, group_id: int, voter: int, term: int, candidate: int) -> None:
+        known = truth.votes.setdefault((voter, term), candidate)
+        self._verdict.check(
+            known == candidate, "R7 one vote per node and term", voter, group_id, term, known, candidate
+        )
+        truth.promised_term[voter] = max(term, truth.promised_term.get(voter, 0))
 
     # -- the end
 
