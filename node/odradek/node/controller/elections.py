@@ -134,7 +134,8 @@ def next_state(
     removing = before.removing_replicas if target.removing is None else target.removing
     if adding or removing:
         wanted = tuple(broker for broker in replicas if broker not in removing)
-        if wanted and set(wanted) <= set(isr):
+        # Nobody is let go while none of those that stay could lead.
+        if set(wanted) <= set(isr) and any(electorate.is_active(broker) for broker in wanted):
             replicas, adding, removing = wanted, (), ()
             isr = tuple(broker for broker in isr if broker in wanted)
     if not isr and not electorate.uses_elr:
@@ -158,8 +159,11 @@ def next_state(
         isr, elr = (leader,), others
         if not others or least <= 1:
             elr = last_known = ()
-    elif leader == NO_LEADER and before.leader != NO_LEADER and elr and not isr:
-        last_known = (before.leader,)
+    elif leader == NO_LEADER and not isr:
+        if elr and before.leader != NO_LEADER:
+            last_known = (before.leader,)
+        elif not electorate.uses_elr:
+            isr = replicas  # an unclean change without anybody to lead: whoever comes back first
     after = PartitionImage(
         replicas,
         isr,

@@ -175,14 +175,15 @@ def _original(partition: PartitionImage) -> Ids:
 
 def _begin(before: PartitionImage, wanted: Ids, electorate: Electorate, rules: TopicRules) -> PartitionImage:
     original = _original(before)
-    # Added by an earlier reassignment and not wanted now: gone at once, unless nobody else is in sync.
-    kept = tuple(broker for broker in before.isr if broker in original or broker in wanted)
-    isr = kept or before.isr
     removing = tuple(broker for broker in original if broker not in wanted)
-    if not kept:
-        removing += tuple(broker for broker in isr if broker not in wanted and broker not in removing)
+    staying = {*original, *wanted}
+    # Added by an earlier reassignment and not wanted now: gone at once, unless nobody else has all records.
+    complete = (*before.isr, *before.eligible_leader_replicas)
+    if complete and staying.isdisjoint(complete):
+        removing += complete
+        staying.update(complete)
     target = Target(
-        isr=isr,
+        isr=tuple(broker for broker in before.isr if broker in staying),
         replicas=wanted + removing,
         adding=tuple(broker for broker in wanted if broker not in original),
         removing=removing,
@@ -197,11 +198,14 @@ def _cancel(before: PartitionImage, electorate: Electorate, rules: TopicRules) -
         )
     original = _original(before)
     isr = tuple(broker for broker in before.isr if broker in original)
-    eligible = any(broker in original for broker in before.eligible_leader_replicas)
-    if before.isr and not isr and not eligible and not rules.unclean:
-        raise _Refused(
-            ErrorCode.INVALID_REPLICA_ASSIGNMENT,
-            "none of the original replicas is in sync: going back would need an unclean election",
-        )
+    complete = {*before.isr, *before.eligible_leader_replicas}
+    if complete and complete.isdisjoint(original):
+        if not rules.unclean:
+            raise _Refused(
+                ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+                "none of the original replicas is in sync: going back would need an unclean election",
+            )
+        # One of them leads now, alone in sync; if none can, the first that comes back.
+        isr = () if any(electorate.is_active(broker) for broker in original) else original
     target = Target(isr=isr, replicas=original, adding=(), removing=())
     return next_state(before, electorate, rules, target, unclean_if_allowed(rules))
