@@ -25,7 +25,7 @@ from odradek.node.controller.elections import (
 )
 from odradek.node.controller.image import MetadataImage, PartitionImage
 from odradek.node.controller.records import FeatureLevelRecord, Record, Result
-from odradek.node.controller.replica_index import WITH_ELR, topics_under
+from odradek.node.controller.replica_index import LEADERLESS, WITH_ELR, index_of
 from odradek.proto.kafka.errors import ErrorCode
 
 METADATA_VERSION: Final = "metadata.version"
@@ -121,6 +121,10 @@ def _without_elr(image: MetadataImage, features: Mapping[str, int], rules_of: Ru
     electorate = Electorate(image.brokers, features)
 
     def clear(before: PartitionImage, rules: TopicRules) -> PartitionImage:
-        return next_state(before, electorate, rules) if before.eligible_leader_replicas else before
+        if before.isr and not before.eligible_leader_replicas:
+            return before
+        return next_state(before, electorate, rules)
 
-    return change_partitions(topics_under(image, WITH_ELR), rules_of, clear).records()
+    index = index_of(image)
+    touched = {**index.ids(WITH_ELR), **index.ids(LEADERLESS)}
+    return change_partitions(map(image.topics_by_id.__getitem__, touched), rules_of, clear).records()

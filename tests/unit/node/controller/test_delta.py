@@ -4,9 +4,12 @@ import pytest
 
 from odradek.node.controller.delta import MetadataDelta, delta_between
 from odradek.node.controller.image import EMPTY_IMAGE, MetadataImage
+from odradek.node.controller.partition_changes import encode_indexes
 from odradek.node.controller.records import (
+    BrokerChangeRecord,
     ConfigRecord,
     FeatureLevelRecord,
+    PartitionChangesRecord,
     PartitionRun,
     PartitionsRecord,
     ProducerIdsRecord,
@@ -113,6 +116,38 @@ def test_brokers_get_the_index_as_epoch_and_leave() -> None:
     delta, image = changed(image, UnregisterBrokerRecord(broker_id=2), index=6)
     assert delta.changed_brokers == {2: None}
     assert not image.brokers
+
+
+def test_a_broker_change_is_what_it_names() -> None:
+    _, image = changed(EMPTY_IMAGE, RegisterBrokerRecord(broker_id=2, fenced=True), index=5)
+    _, image = changed(image, BrokerChangeRecord(broker_id=2, broker_epoch=5, fenced=0), index=6)
+    assert (image.brokers[2].fenced, image.brokers[2].in_controlled_shutdown) == (False, False)
+    left = BrokerChangeRecord(broker_id=2, broker_epoch=5, in_controlled_shutdown=1, directories=[b"d" * 16])
+    _, image = changed(image, left, index=7)
+    assert image.brokers[2].in_controlled_shutdown
+    assert image.brokers[2].directories == (b"d" * 16,)
+    assert image.brokers[2].epoch == 5
+    with pytest.raises(AssertionError):
+        changed(image, BrokerChangeRecord(broker_id=2, broker_epoch=4, fenced=1), index=8)
+
+
+def test_partition_changes_share_what_is_equal() -> None:
+    _, before = changed(
+        EMPTY_IMAGE, TopicRecord(name="a", topic_id=ID, partitions=[run(6), run(1, leader=2)])
+    )
+    change = PartitionChangesRecord.Change(
+        leader=3,
+        isr=[3],
+        topics=[PartitionChangesRecord.Partitions(topic_id=ID, partitions=encode_indexes([1, 4]))],
+    )
+    delta, after = changed(before, PartitionChangesRecord(changes=[change]), index=2)
+    partitions = after.topics_by_name["a"].partitions
+    assert [one.leader for one in partitions] == [1, 3, 1, 1, 3, 1, 2]
+    assert partitions[1] is partitions[4]
+    assert partitions[0] is before.topics_by_name["a"].partitions[0]
+    assert (partitions[1].leader_epoch, partitions[1].partition_epoch) == (1, 1)
+    assert list(delta.changed_topics) == [ID]
+    assert not delta.is_new(delta.changed_topics[ID])
 
 
 def test_a_feature_at_level_0_is_gone() -> None:

@@ -4,10 +4,12 @@ import pytest
 
 from odradek.node.controller.image import PartitionImage
 from odradek.node.controller.records import (
+    BrokerChangeRecord,
     ClusterRecord,
     ConfigRecord,
     FeatureLevelRecord,
     FrameError,
+    PartitionChangesRecord,
     PartitionRun,
     PartitionsRecord,
     ProducerIdsRecord,
@@ -45,6 +47,19 @@ EVERY: list[Record] = [
     RemoveTopicRecord(topic_id=b"t" * 16),
     ConfigRecord.of(2, "t", {"a": "1", "b": None}),
     ProducerIdsRecord(broker_id=1, next_producer_id=1000),
+    BrokerChangeRecord(broker_id=1, broker_epoch=7, fenced=1),
+    BrokerChangeRecord(broker_id=1, broker_epoch=7, in_controlled_shutdown=0, directories=[b"d" * 16]),
+    PartitionChangesRecord(
+        changes=[
+            PartitionChangesRecord.Change(
+                leader=2,
+                isr=[2],
+                topics=[PartitionChangesRecord.Partitions(topic_id=b"t" * 16, partitions=b"\x01")],
+                eligible_leader_replicas=[1],
+                removing_replicas=[],
+            )
+        ]
+    ),
 ]
 
 
