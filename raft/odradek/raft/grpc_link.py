@@ -72,7 +72,8 @@ class PeerLink:
         self._work = asyncio.Event()
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._conversation: asyncio.Task[None] | None = None
+        self._conversation: asyncio.Task[_LinkBrokenError] | None = None
+        self._was_up = False
         self._last_refusal = ""
 
     @property
@@ -134,7 +135,8 @@ class PeerLink:
         failures = 0
         while True:
             self._hurry.clear()
-            conversation = self._loop.create_task(self._converse())
+            self._was_up = False
+            conversation = self._loop.create_task(self._attempt())
             self._conversation = conversation
             try:
                 await asyncio.wait([conversation])
@@ -143,14 +145,15 @@ class PeerLink:
                 if not conversation.done():  # this link is being stopped
                     conversation.cancel()
                     await asyncio.wait([conversation])
-            broken = _outcome(conversation)
-            failures = 1 if broken is None else failures + 1
-            if broken is not None:
+            # Cancelled but not stopped: `redial`.
+            is_redialled = conversation.cancelled()
+            broken = _LinkBrokenError("it is dialled again") if is_redialled else conversation.result()
+            failures = 1 if self._was_up else failures + 1
+            if not self._was_up:
                 self._log_failure(broken, failures)
-            pause_ms = self._limits.retry_ms(failures)
-            if broken is not None and broken.is_refusal:
-                pause_ms = self._limits.retry_max_ms  # configurations change slowly
-            await self._pause(pause_ms)
+            # Configurations change slowly.
+            is_slow = broken.is_refusal and not self._was_up
+            await self._pause(self._limits.retry_max_ms if is_slow else self._limits.retry_ms(failures))
 
     async def _pause(self, pause_ms: int) -> None:
         try:
@@ -170,16 +173,28 @@ class PeerLink:
 
     # -- one stream
 
-    async def _converse(self) -> None:
-        """Returns when a stream that was up has broken; raises _LinkBrokenError when there was none."""
+    async def _attempt(self) -> _LinkBrokenError:
+        """The boundary of the task: a bug costs this stream, and the next one is tried. The reason is returned and not
+        raised, because nobody looks at it when the link is stopped in that moment."""
+        try:
+            return await self._converse()
+        except _LinkBrokenError as broken:
+            return broken
+        except Exception as error:
+            logger.exception("the link to node %d failed", self.peer)
+            return _LinkBrokenError(repr(error))
+
+    async def _converse(self) -> _LinkBrokenError:
+        """Returns why a stream that was up ended; raises _LinkBrokenError when there was none."""
         channel = grpc.aio.insecure_channel(_target(self.address), options=_options(self._limits))
         try:
             call: Any = channel.stream_stream(METHOD)()
             welcome = await self._greet(call)
             try:
                 self._begin(welcome)
-                reason = await self._write_all(call)
-                logger.info("the connection to node %d broke: %s", self.peer, reason)
+                broken = await self._write_all(call)
+                logger.info("the connection to node %d broke: %s", self.peer, broken)
+                return broken
             finally:
                 self.take_down()
         finally:
@@ -196,21 +211,21 @@ class PeerLink:
         except TimeoutError:
             raise _LinkBrokenError(f"no answer in {self._limits.greeting_timeout_ms} ms") from None
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, MalformedBatchError) as error:
-            raise _LinkBrokenError(*await _reason(call, error)) from error
+            raise await _reason(call, error) from error
         if welcome.node_id != self.peer:
             raise _LinkBrokenError(f"node {welcome.node_id} answers there", is_refusal=True)
         return welcome
 
     def _begin(self, welcome: Welcome) -> None:
-        self.is_up = True
+        self.is_up = self._was_up = True
         self._last_refusal = ""
         self._outbox.drop_older(self._now_ms() - self._limits.queue_age_ms_max)
         self._lost_before = self._outbox.lost
         logger.info("connected to node %d at %s:%d", self.peer, *self.address)
         self._owner.on_link_up(welcome)
 
-    async def _write_all(self, call: Any) -> str:
-        """Until the stream breaks; returns why it did."""
+    async def _write_all(self, call: Any) -> _LinkBrokenError:
+        """Until the stream breaks."""
         # The only thing that still comes from the other side is the end.
         call.add_done_callback(lambda _: self._work.set())
         outbox, work, write_bytes_max = self._outbox, self._work, self._limits.write_bytes_max
@@ -224,32 +239,20 @@ class PeerLink:
                 work.clear()
                 await work.wait()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            return (await _reason(call, error))[0]
-        return (await _reason(call, None))[0]
+            return await _reason(call, error)
+        return await _reason(call, None)
 
     def _now_ms(self) -> int:
         return int(self._loop.time() * 1000)
 
 
-def _outcome(conversation: "asyncio.Task[None]") -> _LinkBrokenError | None:
-    """Why there was no stream; None when there was one, or when it was ended on purpose."""
-    if conversation.cancelled():
-        return None
-    error = conversation.exception()
-    if error is None or isinstance(error, _LinkBrokenError):
-        return error
-    # The boundary of the task: a bug costs this stream, and the next one is tried.
-    logger.error("the link to a Raft peer failed", exc_info=error)
-    return _LinkBrokenError(repr(error))
-
-
-async def _reason(call: Any, error: BaseException | None) -> tuple[str, bool]:
-    """Why the call ended, and whether that was a refusal."""
+async def _reason(call: Any, error: BaseException | None) -> _LinkBrokenError:
+    """Why the call ended, in words."""
     if not call.done():
-        return str(error), False
+        return _LinkBrokenError(str(error))
     code: grpc.StatusCode = await call.code()
     details: str = await call.details() or code.name
-    return details, code is grpc.StatusCode.FAILED_PRECONDITION
+    return _LinkBrokenError(details, code is grpc.StatusCode.FAILED_PRECONDITION)
 
 
 def _target(address: Address) -> str:

@@ -42,7 +42,7 @@ class Record:
     def on_batch(self, batch: Sequence[tuple[int, Message]]) -> None:
         self.batches += 1
         self.messages.extend(batch)
-        self._news.set()
+        self.ring()
 
     def on_found(self, peer: int) -> None:
         self.note(f"found {peer}")
@@ -52,6 +52,10 @@ class Record:
 
     def note(self, event: str) -> None:
         self.events.append(event)
+        self.ring()
+
+    def ring(self) -> None:
+        """Whoever waits looks again."""
         self._news.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -75,16 +79,27 @@ class Node:
     ) -> None:
         self.record = Record()
         self.cluster_id = cluster_id
+        self.greetings = 0
         self.address = peers[node_id]
         self.transport = GrpcTransport(
             node_id,
-            lambda: self.cluster_id,
+            self._name_cluster,
             peers,
             self.record.on_batch,
             self.record.on_lost,
             self.record.on_found,
             limits,
         )
+
+    def _name_cluster(self) -> str:
+        self.greetings += 1
+        self.record.ring()
+        return self.cluster_id
+
+    async def greets(self, times: int) -> None:
+        """Until it has greeted so many times more, as caller or callee."""
+        wanted = self.greetings + times
+        await self.record.until(lambda: self.greetings >= wanted)
 
     async def __aenter__(self) -> "Node":
         await self.transport.start(*self.address)

@@ -148,9 +148,10 @@ async def test_what_waited_when_a_stream_broke_is_not_for_the_next_process() -> 
         (lambda context: asyncio.sleep(0), "is not reachable"),
         (lambda context: context.write(b"\xff\xff"), "is not reachable"),
         (lambda context: context.abort(grpc.StatusCode.UNAVAILABLE, "not now"), "not now"),
+        (lambda context: context.abort(grpc.StatusCode.CANCELLED, "stopped"), "stopped"),
         (lambda context: asyncio.Event().wait(), "no answer in 20 ms"),
     ],
-    ids=["other node", "refused", "mute", "noise", "not now", "silent"],
+    ids=["other node", "refused", "mute", "noise", "not now", "cancelled", "silent"],
 )
 async def test_a_peer_that_does_not_welcome_is_never_up_and_dialled_again(
     behaviour: Behaviour, line: str, caplog: pytest.LogCaptureFixture

@@ -1,6 +1,7 @@
 """Nodes that speak over real sockets: found, heard, lost and found again; and those who do not belong together."""
 
 import asyncio
+import gc
 import logging
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from odradek.raft.host import RaftHost
 from odradek.raft.ports import NotLeaderError
 from odradek.storage.memory_disk import MemoryDisk
 
+HOUR_MS = 3_600_000
+PATIENT = replace(LIMITS, retry_first_ms=HOUR_MS, retry_max_ms=HOUR_MS)
 PEER_PROGRAM = """
 import asyncio, sys
 from odradek.raft.grpc_transport import GrpcTransport
@@ -106,6 +109,13 @@ async def test_what_was_said_before_the_peer_was_there_is_heard() -> None:
         one.say(2, 5)
         await two.record.until(lambda: two.terms())
         assert two.terms() == [5]
+
+
+async def test_a_peer_that_comes_late_is_dialled_when_it_calls() -> None:
+    peers = addresses(1, 2)
+    async with Node(1, peers, limits=PATIENT) as one, Node(2, peers) as two:
+        await two.record.heard("found 1")
+        await one.record.heard("found 2")
 
 
 @pytest.mark.timeout(30)
@@ -202,6 +212,7 @@ async def test_another_cluster_is_refused_once_in_words_and_taken_in_when_that_i
         one.say(2, 1)
         two.say(1, 1)
         await _lines(caplog, "refuses this node", 4)
+        await two.greets(20)
         assert one.record.events == ["found 3"] and two.record.events == []
         lines = [
             line for line in caplog.messages if "node 2 belongs to cluster xyz, node 1 to cluster abc" in line
@@ -244,6 +255,28 @@ async def test_of_two_processes_with_one_id_the_one_at_the_address_is_heard(
         real.say(1, 7)
         await one.record.until(lambda: 7 in one.terms())
         assert 66 not in one.terms()
+
+
+async def test_a_process_with_the_id_of_one_that_comes_later_is_heard_until_then() -> None:
+    peers = addresses(1, 2, 3)
+    elsewhere = peers | {2: peers[3]}
+    speechless = peers | {1: addresses(1)[1]}  # it answers node 1, and cannot call it
+    async with Node(1, peers) as one, Node(2, elsewhere) as impostor:
+        impostor.say(1, 66)
+        await one.hears(66)
+        async with Node(2, speechless):
+            await impostor.record.heard("lost 1")
+
+
+async def test_nothing_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """What is collected later must not complain: of tasks whose outcome nobody took, of servers on a closed loop."""
+    peers = addresses(1, 2)
+    for _ in range(3):
+        async with Node(1, peers) as one, Node(2, peers) as two:
+            await one.record.heard("found 2")
+            await two.record.heard("found 1")
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_a_port_that_is_taken() -> None:

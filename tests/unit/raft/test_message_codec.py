@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from odradek.proto.v1 import raft_pb2
 from odradek.raft import message_codec
-from odradek.raft.core.messages import AppendRequest, Heartbeat, Message
+from odradek.raft.core.messages import AppendRequest, Heartbeat, Message, SnapshotChunk
 from odradek.raft.core.quorum import Configuration
 from odradek.raft.core.types import Entry
 from odradek.raft.greeting import Hello, Welcome
@@ -76,6 +76,14 @@ def test_two_encodings_after_each_other_are_one(
 @given(st.integers(0, 2**32 - 1), MESSAGES)
 def test_nothing_is_larger_than_its_weight(group_id: int, message: Message) -> None:
     assert len(encode_batch([(group_id, message)])) <= weigh(message)
+
+
+def test_many_small_parts_are_not_larger_than_their_weight() -> None:
+    entries = (Entry(2**64 - 1, 3, b""),) * 1000
+    nodes = frozenset(range(2**31 - 1000, 2**31))
+    chunk = SnapshotChunk(SENDER, TO, 1, 2, 3, Configuration(nodes), 4, 5, b"")
+    for message in (AppendRequest(SENDER, TO, 1, 2, 1, 2, entries), chunk):
+        assert len(encode_batch([(0, message)])) <= weigh(message)
 
 
 def test_the_weight_follows_the_data() -> None:
