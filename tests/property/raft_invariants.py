@@ -52,6 +52,14 @@ class Invariants:
         core = node.core
         assert core is not None
         previous = ready.prev_term
+        if ready.entries and (
+            ready.first_index <= node.written_last
+            or any(entry.kind == CONFIGURATION for entry in ready.entries)
+        ):
+            expected = self.configuration_in(core)
+            in_force = core.configuration == expected
+            check(in_force, "R9 the newest configuration is in force", node.id, core.configuration, expected)
+        node.written_last = ready.first_index + len(ready.entries) - 1
         for index, entry in enumerate(ready.entries, ready.first_index):
             known = self.entries.setdefault((index, entry.term), (previous, entry.data))
             check(known == (previous, entry.data), "R3 log matching", node.id, index, entry, known, previous)
@@ -118,8 +126,7 @@ class Invariants:
         term = core.log.term_at(index)
         assert term is not None
         check(term == core.term, "R9 a leader counts only entries of its own term", node.id, core.term, term)
-        configuration = self.configuration_in(core, node)
-        check(configuration == core.configuration, "R9 the newest configuration is in force", node.id)
+        configuration = self.configuration_in(core)
         # A disk that rotted after it had acknowledged counts: that is what it has to be refilled for.
         holders = {
             other.id for other in self.nodes if other.disk.hard_state.damaged or other.disk.holds(index, term)
@@ -127,7 +134,7 @@ class Invariants:
         held = is_quorum(configuration, holders)
         check(held, "R9 committed is durable on a quorum", index, term, configuration, holders)
 
-    def configuration_in(self, core: Raft, node: "Node") -> Configuration:
+    def configuration_in(self, core: Raft) -> Configuration:
         for entry in reversed(core.log.all_entries()):
             if entry.kind == CONFIGURATION:
                 return decode_configuration(entry.data)

@@ -93,6 +93,7 @@ class Node:
             self.id, voters, world.config, world.random, log, disk.hard_state, disk.meta(), world.now
         )
         self.seen_commit = 0
+        self.written_last = log.last_index
         self.settle()
 
     def crash(self) -> None:
