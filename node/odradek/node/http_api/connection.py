@@ -93,11 +93,11 @@ class HttpConnection(asyncio.Protocol):
                 self._cut_off_in(REQUEST_S)
             self._advance()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
+        # A half-closed peer still gets its answer: nothing is read, and so no end is seen, while one is made.
+        assert self._task is None, "the end of a connection that is not read"
         self._http.receive_data(b"")
-        if self._task is None:
-            self._advance()
-        return self._task is not None  # a half-closed peer still gets the answer it asked for
+        self._advance()
 
     def pause_writing(self) -> None:
         self._writable.clear()

@@ -220,22 +220,35 @@ async def test_a_peer_that_does_not_go_on_is_cut_off(data: bytes, monkeypatch: p
         await asyncio.wait_for(door.gone.wait(), 20)
 
 
-async def test_bytes_that_trickle_in_win_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REQUEST_S", 0.05)
+async def test_bytes_that_trickle_in_win_no_time() -> None:
     async with opened() as (door, peer):
         peer.send(b"GET /slow HTTP/1.1\r\nhost: a\r\n")
-        with contextlib.suppress(ConnectionError):
-            for number in range(100):
-                if door.gone.is_set():
-                    break
-                peer.send(f"x-{number}: y\r\n".encode())
-                await asyncio.sleep(0.01)
-        assert door.gone.is_set()
-        assert door.requests == []
+        await until(lambda: any(each._in_request for each in door.connections))
+        (served,) = door.connections
+        timer = served._timer
+        assert timer is not None
+        served.data_received(b"x: y\r\n")
+        assert served._timer is timer and not timer.cancelled()
+        served.data_received(b"\r\n")
+        assert (await peer.answer())[2] == b"hello /slow"
+
+
+async def test_what_comes_while_an_answer_is_made_is_not_read() -> None:
+    async with opened() as (door, peer):
+        door.gate.clear()
+        peer.send(GET)
+        await until(lambda: bool(door.requests))
+        (served,) = door.connections
+        peer.send(GET * 50_000)
+        await asyncio.sleep(0.05)
+        assert len(served._http.trailing_data[0]) < 100_000
+        door.gate.set()
+        assert (await peer.answer())[2] == b"hello /x"
 
 
 async def test_a_peer_that_does_not_take_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_S", 0.05)
+    monkeypatch.setattr(module, "REQUEST_S", 3600.0)
     async with opened() as (door, peer):
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own transport has it
         peer.send(b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n")

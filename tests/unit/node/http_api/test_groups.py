@@ -70,3 +70,17 @@ def test_groups_may_change_between_two_steps() -> None:
         shard.groups.stored.groups.clear()
         shard.commit("new", "t", {0: 1})
     assert steps >= 3
+
+
+def test_offsets_may_change_between_two_steps() -> None:
+    shard = FakeShard()
+    for number in range(ROWS_PER_STEP * 3):
+        shard.commit("g", f"t{number}", {0: number, 1: number})
+    offsets = shard.groups.stored.groups["g"].offsets
+    steps = 0
+    for _ in GroupTables(per_partition=True).visit([shard], {}):
+        steps += 1
+        shard.commit("g", f"new{steps}", {0: 1})
+        for topic in offsets:
+            offsets[topic][100 + steps] = offsets[topic][0]
+    assert steps >= 6
