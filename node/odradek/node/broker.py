@@ -132,7 +132,7 @@ class Broker:
         services = self._services
         await self._quorum.start()
         self._quorum.open(services.controller.machine, services.coordinators.state_machines())
-        services.attach(self._quorum.metadata, self._quorum.shards)
+        services.attach(self._quorum.metadata, self._quorum.shards, self._quorum.voter_changes)
         await self._quorum.current()
         await self._join(self._identity)
         self._is_joined = True

@@ -2,7 +2,8 @@
 
 Decides which groups there are (0 is the metadata, then one per coordinator shard), when this node's metadata is as new
 as the cluster's, and that the shards' leaders are spread over the voters: shard i belongs at voter i modulo their
-number, and is handed over when that one is there and caught up. Does not decide what the groups' machines do.
+number, and is handed over when that one is there and caught up. Who votes may change while the cluster runs; the
+shards follow the metadata group (`interbroker.voters`). Does not decide what the groups' machines do.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from odradek.node.config import ConfigError, NodeConfig
+from odradek.node.interbroker.voters import VoterChanges, follow
 from odradek.node.ports import Batch, NodePorts, RaftTransport
 from odradek.raft.core.config import RaftConfig
 from odradek.raft.group import RaftGroup
@@ -74,6 +76,8 @@ class Quorum:
         )
         self._metadata: RaftGroup | None = None
         self._shards: list[RaftGroup] = []
+        self.voter_changes: VoterChanges | None = None
+        """Changes who votes, once the groups are open; None where there is only one voter."""
         self._balancing: asyncio.TimerHandle | None = None
         self.balance_interval_s = _BALANCE_INTERVAL_S
 
@@ -129,6 +133,7 @@ class Quorum:
                 )
         self._metadata, self._shards = groups[0], groups[1:]
         if not self.is_alone:
+            self.voter_changes = VoterChanges(self._metadata, frozenset(self.voter_ids))
             self._balancing = self._loop.call_later(self.balance_interval_s, self._balance)
 
     async def current(self) -> None:
@@ -185,13 +190,15 @@ class Quorum:
         """Why by a timer: whether a follower is caught up changes with every entry, and nobody is in a hurry."""
         self._balancing = self._loop.call_later(self.balance_interval_s, self._balance)
         for number, group in enumerate(self._shards):
-            preferred = self.voter_ids[number % len(self.voter_ids)]
+            follow(self.metadata, group)
+            voters = sorted(group.membership.incoming)
+            preferred = voters[number % len(voters)]
             if group.is_leader and preferred != self._config.node_id and self._is_ready(group, preferred):
                 log.info("coordinator shard %d is handed to node %d", number, preferred)
                 group.transfer_leadership(preferred).add_done_callback(_look_at_outcome)
 
     def _successor(self, group: RaftGroup) -> int | None:
-        others = [voter for voter in self.voter_ids if voter != self._config.node_id]
+        others = [voter for voter in sorted(group.membership.incoming) if voter != self._config.node_id]
         return next((voter for voter in others if self._is_ready(group, voter)), None)
 
     def _is_ready(self, group: RaftGroup, node_id: int) -> bool:

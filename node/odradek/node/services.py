@@ -23,7 +23,7 @@ from odradek.node.app.metadata import MetadataService
 from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
-from odradek.node.app.quorum import QuorumListener, QuorumService
+from odradek.node.app.quorum import QuorumListener, QuorumService, Voters
 from odradek.node.app.reassignments import ReassignmentsService
 from odradek.node.app.records import RecordsService
 from odradek.node.app.topics import TopicsService
@@ -226,10 +226,10 @@ class Services:
             view.current, quorum_listeners(config), lambda: (self.monotonic_ms(), wall_ms())
         )
 
-    def attach(self, metadata: RaftGroup, shards: Sequence[RaftGroup]) -> None:
-        """The Raft groups are open."""
+    def attach(self, metadata: RaftGroup, shards: Sequence[RaftGroup], voters: Voters | None = None) -> None:
+        """The Raft groups are open. `voters` changes who votes; None where nobody can."""
         self.controller.attach(metadata)
-        self.quorum.attach(metadata)
+        self.quorum.attach(metadata, voters)
         for index, shard in enumerate(shards):
             self.coordinators.attach(index, shard)
 

@@ -12,6 +12,7 @@ import pytest
 from odradek.node.config import ConfigError, NodeConfig
 from odradek.node.ports import Address, Batch, NodePorts, system_ports
 from odradek.node.quorum import Quorum
+from odradek.raft.core.quorum import Configuration
 from odradek.storage.memory_disk import MemoryDisk
 
 
@@ -147,6 +148,48 @@ async def test_a_node_that_will_stop_hands_over_what_it_leads() -> None:
     await leader.metadata.propose(b"agreed")
     await leader.hand_over()
     assert not leader.metadata.is_leader and not leader.shards[0].is_leader
+    for quorum in quorums:
+        await quorum.stop()
+
+
+async def test_a_voter_is_taken_out_and_comes_back_in_all_groups() -> None:
+    network = Network()
+    quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
+    machines = [Machine() for _ in quorums]
+    for quorum, machine in zip(quorums, machines, strict=True):
+        quorum.balance_interval_s = 0.02
+        await quorum.start()
+        quorum.open(machine, [Machine(), Machine(), Machine()])
+    await asyncio.gather(*(quorum.current() for quorum in quorums))
+
+    async def change(voters: set[int]) -> None:
+        leader = next(quorum for quorum in quorums if quorum.metadata.is_leader)
+        assert leader.voter_changes is not None
+        await leader.voter_changes.change(frozenset(voters), until_committed=True)
+
+    async def everywhere(voters: set[int]) -> None:
+        """Until all groups of all nodes have these voters, and the others learn."""
+        learners = {1, 2, 3} - voters
+        async with asyncio.timeout(20):
+            while True:
+                found = {group.membership for quorum in quorums for group in quorum.groups}
+                if found == {Configuration(frozenset(voters), frozenset(), frozenset(learners))}:
+                    return
+                await asyncio.sleep(0.005)
+
+    first = next(quorum for quorum in quorums if quorum.metadata.is_leader)._config.node_id
+    rest = {1, 2, 3} - {first}
+    await change(rest)  # the leader itself
+    await everywhere(rest)
+    async with asyncio.timeout(20):
+        await next(iter(quorum for quorum in quorums if quorum._config.node_id in rest)).current()
+    leader = next(quorum for quorum in quorums if quorum.metadata.is_leader)
+    await leader.metadata.propose(b"agreed")
+    for quorum, machine in zip(quorums, machines, strict=True):
+        await quorum.current()
+        assert machine.applied == [b"agreed"], "who only learns has it too"
+    await change({1, 2, 3})
+    await everywhere({1, 2, 3})
     for quorum in quorums:
         await quorum.stop()
 

@@ -6,9 +6,10 @@ voters are refused before the quorum is asked. How a change proceeds is Raft's (
 Offsets here are Raft indexes: an entry at index i has the offset i, and an end offset is one more. Raft counts time on
 the loop's clock; a moment of it is told as the wall clock's by how long ago it is.
 
-A quorum that is given by `controller.quorum.voters` alone has no endpoints of its own, and no voter can be added or
-removed: as in Kafka (kraft.version 0), that is UNSUPPORTED_VERSION. Source: KIP-595, KIP-836, KIP-853; Kafka 4.3
-KafkaRaftClient, AddVoterHandler, RemoveVoterHandler, compared.
+Voters are added and removed from the nodes of `controller.quorum.voters`, which all nodes know, once the feature
+kraft.version is at 1; before, and where there is one voter only, that is UNSUPPORTED_VERSION, as in Kafka.
+
+Source: KIP-595, KIP-836, KIP-853; Kafka 4.3 KafkaRaftClient, AddVoterHandler, RemoveVoterHandler, compared.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from odradek.node.controller.controller import ControllerError
+from odradek.node.controller.features import KRAFT_VERSION
 from odradek.node.controller.image import MetadataImage
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.raft.core.status import MemberStatus, Status
@@ -24,6 +26,8 @@ from odradek.raft.core.status import MemberStatus, Status
 METADATA_TOPIC: Final = "__cluster_metadata"
 NEVER: Final = -1
 ZERO_UUID: Final = bytes(16)
+DYNAMIC_VOTERS: Final = 1
+"""The level of kraft.version from which voters can change."""
 
 
 class MetadataGroup(Protocol):
@@ -143,6 +147,8 @@ class QuorumService:
                 " name it in controller.quorum.voters of every node"
             )
             return Outcome(ErrorCode.INVALID_REQUEST, message)
+        if self._directory_id(voter.node_id) not in (voter.directory_id, ZERO_UUID):
+            return Outcome(ErrorCode.INVALID_REQUEST, f"node {voter.node_id} is there with another directory")
         return await _changed(change, voters | {voter.node_id}, until_committed)
 
     async def remove_voter(self, cluster_id: str | None, voter: VoterKey) -> Outcome:
@@ -165,8 +171,8 @@ class QuorumService:
             return Outcome(ErrorCode.NOT_CONTROLLER, "this node is not the active controller")
         if voter.node_id < 0 or voter.directory_id == ZERO_UUID:
             return Outcome(ErrorCode.INVALID_REQUEST, "the request does not name a voter and its directory")
-        if self._voters is None:
-            message = "the voters of this cluster are those of controller.quorum.voters, and stay"
+        if self._voters is None or self._image().features.get(KRAFT_VERSION, 0) < DYNAMIC_VOTERS:
+            message = f"the voters stay those of controller.quorum.voters while {KRAFT_VERSION} is 0"
             return Outcome(ErrorCode.UNSUPPORTED_VERSION, message)
         return self._voters, self._group.status().configuration.voters
 

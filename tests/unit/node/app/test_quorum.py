@@ -55,14 +55,14 @@ class Changes:
 class World:
     """Nodes 1 to 3 vote, 3 has never registered as a broker; 4 learns."""
 
-    def __init__(self, *, may_change: bool = True) -> None:
+    def __init__(self, *, level: int = 1, may_change: bool = True) -> None:
         self.group = Group()
         self.changes = Changes()
         brokers = {
             node: replace(MetadataNode.broker(node), directories=(DIRECTORY[node], b"?" * 16))
             for node in (1, 2)
         }
-        image = MetadataImage(cluster_id="a-cluster", brokers=brokers)
+        image = MetadataImage(cluster_id="a-cluster", brokers=brokers, features={"kraft.version": level})
         self.service = QuorumService(lambda: image, LISTENERS, lambda: (LOOP_MS, WALL_MS))
         self.service.attach(self.group, self.changes if may_change else None)
 
@@ -118,6 +118,11 @@ async def test_who_cannot_come_in() -> None:
     elsewhere = [QuorumListener("CONTROLLER", "elsewhere", 9093)]
     assert await add(world, 4, listeners=elsewhere) is ErrorCode.INVALID_REQUEST
     assert await add(world, 5) is ErrorCode.INVALID_REQUEST
+    world.group.voters = frozenset((1, 3))
+    assert await add(world, 2, directory=DIRECTORY[1]) is ErrorCode.INVALID_REQUEST
+    assert world.changes.made == []
+    assert await add(world, 2, directory=DIRECTORY[2]) is ErrorCode.NONE
+    world.changes.made.clear()
     assert world.changes.made == []
 
 
@@ -150,8 +155,8 @@ async def test_the_last_voter_stays() -> None:
     assert outcome.error is ErrorCode.INVALID_REQUEST
 
 
-async def test_voters_that_are_given_by_the_configuration_stay() -> None:
-    world = World(may_change=False)
+@pytest.mark.parametrize("world", [World(level=0), World(may_change=False)])
+async def test_voters_that_are_given_by_the_configuration_stay(world: World) -> None:
     assert await add(world, 4) is ErrorCode.UNSUPPORTED_VERSION
     outcome = await world.service.remove_voter(None, VoterKey(2, DIRECTORY[2]))
     assert outcome.error is ErrorCode.UNSUPPORTED_VERSION
