@@ -61,7 +61,6 @@ class Registration:
     broker: BrokerImage
     cluster_id: str
     features: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    previous_epoch: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ Behaviour: what brokers ask of the active controller, on the listener among brok
 that is not the active controller answers NOT_CONTROLLER: the asker looks for the active one itself.
 Version notes: AlterPartition 3 brings the broker epochs of the proposed ISR; BrokerRegistration 2 brings log
 directories, 3 the previous broker epoch; BrokerHeartbeat 1 brings the log directories that were lost.
-Not implemented: cordoned log directories (BrokerHeartbeat 2) are not looked at.
+Not implemented: cordoned log directories (BrokerHeartbeat 2) and the previous broker epoch are not looked at: a broker
+that was killed has all it acknowledged.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _registration(request: BrokerRegistrationRequest) -> Registration:
         feature.name: (feature.min_supported_version, feature.max_supported_version)
         for feature in request.features
     }
-    return Registration(broker, request.cluster_id, features, request.previous_broker_epoch)
+    return Registration(broker, request.cluster_id, features)
 
 
 def _protocol(number: int) -> str:
