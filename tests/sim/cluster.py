@@ -29,6 +29,8 @@ from odradek.raft.host import HostSettings
 if TYPE_CHECKING:
     import pytest
 
+    from odradek.raft.group import RaftGroup
+
 CLIENT_PORT = 9092
 RAFT_PORT = 9093
 DATA = "data"
@@ -91,6 +93,16 @@ class Node:
     @property
     def address(self) -> Address:
         return self.machine.address, CLIENT_PORT
+
+    def leads_something(self) -> bool:
+        """A Raft group or a partition is led here, as far as this node knows."""
+        if self.broker is None:
+            return False
+        groups: dict[int, RaftGroup] = self.broker._quorum._host._groups
+        opened = self.broker._services.replicas.opened().values()
+        return any(group.is_leader for group in groups.values()) or any(
+            partition.replica.is_leader for partition in opened
+        )
 
     # -- life and death
 

@@ -10,7 +10,7 @@ Source: reliability reference 7.3, N1 to N8.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 
@@ -26,7 +26,10 @@ _RESTART_US = (50_000, 4_000_000)
 class Nemesis:
     """Strikes from `start` to `heal`."""
 
-    def __init__(self, cluster: Cluster, verdict: Verdict, random: Random) -> None:
+    def __init__(
+        self, cluster: Cluster, verdict: Verdict, random: Random, others: Sequence[Callable[[Node], None]]
+    ) -> None:
+        """`others`: kinds of faults that are not the cluster's."""
         self.is_over = False
         self._cluster = cluster
         self._verdict = verdict
@@ -47,6 +50,9 @@ class Nemesis:
             self.step_clock,
             self.kill_all,
             self.cut_power_everywhere,
+            self.hold_one_connection,
+            self.rot,
+            *others,
         ]
         self.is_calm = random.random() < 0.1
         self.kinds = [] if self.is_calm else random.sample(kinds, random.randint(1, 6))
@@ -61,10 +67,19 @@ class Nemesis:
             return
         random = self._random
         kind = random.choice(self.kinds)
-        node = random.choice(self._cluster.nodes)
+        node = self._victim()
         self._verdict.count(f"fault {kind.__name__}")
         kind(node)
         self._cluster.scheduler.after(random.randrange(1, 2 * self.every_us), self._strike)
+
+    def _victim(self) -> Node:
+        """Anybody, or somebody who leads something."""
+        nodes, random = self._cluster.nodes, self._random
+        if random.random() < 0.5:
+            leading = [node for node in nodes if node.leads_something()]
+            if leading:
+                return random.choice(leading)
+        return random.choice(nodes)
 
     def heal(self) -> None:
         """Nothing is wrong any more: all links, disks and nodes are well."""
@@ -150,6 +165,14 @@ class Nemesis:
         for machine in list(network.machines.values()):
             network.reset_some(node.machine, machine, 0.5)
 
+    def hold_one_connection(self, node: Node) -> None:
+        """Whatever is on its way in one direction of one connection comes late: one request or one answer."""
+        transports = list(node.machine.transports.values())
+        if transports:
+            transport = self._random.choice(transports)
+            pipe = self._random.choice([transport.out, transport.peer.out])
+            pipe.hold(self._random.randint(100_000, 8_000_000))
+
     def bad_weather(self, _: Node) -> None:
         random = self._random
         self._cluster.network.weather = Weather(
@@ -182,6 +205,24 @@ class Nemesis:
     def fill_disk(self, node: Node) -> None:
         node.disk.health.is_full = True
         self._later((100_000, 3_000_000), partial(self._mend_disk, node))
+
+    def rot(self, node: Node) -> None:
+        """Bits of what consensus had synced flip while a node is down. On one node of a run, and not at the end of a
+        file, where nothing tells a flipped bit from a write that the power cut met."""
+        nodes, random = self._cluster.nodes, self._random
+        if len(nodes) < 3 or any(other.is_rotten for other in nodes):
+            return
+        paths = [path for path in node.disk.files() if "/raft/" in path and node.disk.size(path) > 200]
+        if not paths:
+            return
+        if node.is_running:
+            node.cut_power()
+            self._start_soon(node)
+        node.is_rotten = True
+        path = random.choice(paths)
+        size = len(node.disk.durable_view(path) or b"")
+        for _ in range(random.randint(1, 3) if size > 200 else 0):
+            node.disk.flip_bit(path, random.randrange(size * 3 // 4), random.randrange(8))
 
     def _mend_disk(self, node: Node) -> None:
         node.disk.health = DiskHealth()

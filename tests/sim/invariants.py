@@ -10,11 +10,13 @@ across its crashes, so that a promise that was not durable shows at its next sta
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.replica_checks import ReplicaChecks
 from tests.sim.verdict import Verdict
+from tests.sim.wal_watch import WalWatch
 
 from odradek.node.ports import Batch
 from odradek.raft.core.messages import AppendAccepted, VoteRequest, VoteResponse
@@ -22,7 +24,7 @@ from odradek.raft.core.types import Role
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster, Node
-    from tests.sim.history import History
+    from tests.sim.history import History, TopicPartition
     from tests.sim.loop import HostLoop
 
     from odradek.raft.group import RaftGroup
@@ -55,11 +57,19 @@ class _GroupTruth:
 class Invariants:
     """Watches a cluster. Raises InvariantError through its verdict."""
 
-    def __init__(self, cluster: Cluster, history: History, verdict: Verdict) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        history: History,
+        verdict: Verdict,
+        partitions: Collection[TopicPartition],
+    ) -> None:
         self._verdict = verdict
+        self._cluster = cluster
+        self.wal = WalWatch()
         self._groups: dict[int, _GroupTruth] = {}
         self._seen: dict[int, dict[int, _Seen]] = {}  # node -> group -> of this process
-        self.replicas = ReplicaChecks(cluster, history, verdict)
+        self.replicas = ReplicaChecks(cluster, verdict, partitions)
         cluster.scheduler.on_turn = self.on_turn
         cluster.raft.on_send = self.on_raft_send
         cluster.on_process_end = self.on_process_end
@@ -98,11 +108,14 @@ class Invariants:
 
     def _check_start(self, node: Node, group_id: int, raft: Any) -> None:
         """What a process finds on its disk is at least what earlier ones promised."""
+        self.wal.on_start(node.node_id, group_id, raft.log.last_index)
         if raft.hard_state.damaged:
             self._verdict.count("damaged groups")
             self._verdict.check(
                 node.is_rotten, "R8 a power cut damages no log", node, group_id, raft.hard_state
             )
+            return
+        if node.is_rotten:
             return
         truth = self._truth(group_id)
         promised = truth.promised_term.get(node.node_id, 0)
@@ -170,9 +183,24 @@ class Invariants:
             entries = log.entries(first, log.applied, _ALL_BYTES)
             for index, entry in enumerate(entries, first):
                 fact = (entry.term, zlib.crc32(entry.data))
-                known = truth.canonical.setdefault(index, fact)
+                known = truth.canonical.get(index)
+                if known is None:
+                    known = truth.canonical[index] = fact
+                    self._check_quorum(group_id, index)
                 check(known == fact, "R5 all apply the same", node, group_id, index, known, fact)
             self._verdict.count("entries applied", log.applied - first + 1)
+
+    def _check_quorum(self, group_id: int, index: int) -> None:
+        """An entry is applied for the first time: a majority must have it on its disks."""
+        nodes = self._cluster.nodes
+        holders = [
+            node
+            for node in nodes
+            if node.is_rotten or self.wal.durable.get((node.node_id, group_id), 0) >= index
+        ]
+        self._verdict.check(
+            len(holders) > len(nodes) // 2, "R9 committed is durable on a majority", group_id, index, holders
+        )
 
     def on_raft_send(self, sender: int, to: int, batch: Batch) -> None:
         """A batch leaves a node: it may only say what is durable there."""
@@ -199,8 +227,4 @@ class Invariants:
 
     def check_converged(self) -> None:
         """Every node has applied the same to the same index, and holds the same records."""
-        ends: dict[int, set[int]] = {}
-        for seen in self._seen.values():
-            for group_id, last in seen.items():
-                ends.setdefault(group_id, set()).add(last.commit)
         self.replicas.check_converged()

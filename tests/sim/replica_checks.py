@@ -7,7 +7,7 @@ them and as a power cut would leave them. `LogCursor` reads only what was added 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from odradek.proto.kafka.record_batch import HEADER_SIZE, InvalidBatchError, ite
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster, Node
-    from tests.sim.history import History, TopicPartition
+    from tests.sim.history import TopicPartition
 
 
 class Batch(NamedTuple):
@@ -80,6 +80,7 @@ class LogCursor:
 class _Seen:
     """What the last look at one replica of one process found."""
 
+    replica: Any
     is_leader: bool = False
     leader_epoch: int = -1
     high_watermark: int = 0
@@ -99,8 +100,10 @@ class _PartitionTruth:
 class ReplicaChecks:
     """Part of `Invariants`."""
 
-    def __init__(self, cluster: Cluster, history: History, verdict: Verdict) -> None:
+    def __init__(self, cluster: Cluster, verdict: Verdict, partitions: Collection[TopicPartition]) -> None:
         self._cluster = cluster
+        self._watched = frozenset(partitions)
+        """Partitions that are never deleted, so that a name is one partition."""
         self._verdict = verdict
         self._truth: dict[TopicPartition, _PartitionTruth] = {}
         self._seen: dict[int, dict[TopicPartition, _Seen]] = {}
@@ -126,10 +129,14 @@ class ReplicaChecks:
                         self._check_candidates((topic.name, index))
         seen = self._seen.setdefault(node.node_id, {})
         for tp, partition in services.replicas.opened().items():
+            if tp not in self._watched:
+                continue
             replica = partition.replica
             before = seen.get(tp)
-            if before is None:
-                before = seen[tp] = _Seen(log_end_offset=replica.log_end_offset)
+            if (
+                before is None or before.replica is not replica
+            ):  # opened, perhaps after it had been moved away
+                before = seen[tp] = _Seen(replica, log_end_offset=replica.log_end_offset)
             now = (
                 replica.is_leader,
                 replica.leader_epoch,
@@ -138,7 +145,7 @@ class ReplicaChecks:
             )
             if now != (before.is_leader, before.leader_epoch, before.high_watermark, before.log_end_offset):
                 self._check_replica(node, tp, replica, before)
-                seen[tp] = _Seen(*now)
+                seen[tp] = _Seen(replica, *now)
 
     def on_process_end(self, node: Node) -> None:
         """A process is gone."""
@@ -249,7 +256,7 @@ class ReplicaChecks:
             return
         place = topic.partitions[tp[1]]
         for node in self._cluster.nodes:
-            if node.is_rotten or node.node_id not in (*place.isr, *place.eligible_leader_replicas):
+            if node.node_id not in (*place.isr, *place.eligible_leader_replicas):
                 continue
             end = self.cursor(node, tp, durable=True).end_offset
             self._verdict.check(
@@ -269,7 +276,7 @@ class ReplicaChecks:
         holders = []
         for node in self._cluster.nodes:
             batches = self.cursor(node, tp, durable=True).batches
-            if node.is_rotten or any(batch.last_offset >= offset for batch in batches[-8:]):
+            if any(batch.last_offset >= offset for batch in batches[-8:]):
                 holders.append(node)
         self._verdict.check(
             len(holders) >= self.min_insync,
@@ -311,7 +318,13 @@ class ReplicaChecks:
     def check_converged(self) -> None:
         """All replicas hold the same batches, and every committed one."""
         for tp, truth in self._truth.items():
-            logs = {node.node_id: self.cursor(node, tp).batches for node in self._cluster.nodes}
+            topic = self._image.topic(tp[0])
+            replicas = topic.partitions[tp[1]].replicas
+            logs = {
+                node.node_id: self.cursor(node, tp).batches
+                for node in self._cluster.nodes
+                if node.node_id in replicas
+            }
             for node_id, batches in logs.items():
                 self._verdict.check(
                     batches[: len(truth.committed)] == truth.committed,

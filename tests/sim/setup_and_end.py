@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tests.sim.administering import check_topics
 from tests.sim.client import Client, Unanswered
 from tests.sim.consuming import committed_offsets
 from tests.sim.history import TopicPartition
@@ -42,6 +43,8 @@ async def check_end(world: World, client: Client) -> None:
     for tp in world.partitions:
         contents[tp] = await _read_all(client, tp)
     history.check_final(contents)
+    for administrator in world.administrators:
+        await check_topics(administrator, client, world.verdict)
     if world.members:
         await _check_commits(world, client)
 

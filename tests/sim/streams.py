@@ -37,6 +37,11 @@ class Pipe:
         self._is_moving = False
         self.is_closed = False
         self.sent_into_void = False
+        self._held_until_us = 0
+
+    def hold(self, delay_us: int) -> None:
+        """Let nothing arrive for a while."""
+        self._held_until_us = self._network.scheduler.now_us + delay_us
 
     def write(self, data: bytes) -> None:
         self.unsent += data
@@ -87,6 +92,9 @@ class Pipe:
         if target.is_ghost:
             self._is_moving = False
             self.sent_into_void = True
+            return
+        if self._network.scheduler.now_us < self._held_until_us:
+            self._network.scheduler.at(self._held_until_us, self._arrive)
             return
         if self._network.is_cut(self._source, target.machine):
             self._network.park(self)  # still moving: `resume` calls again

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
 
+from tests.sim.administering import Administrator
 from tests.sim.client import Client
 from tests.sim.cluster import Cluster, Node
 from tests.sim.consuming import Member
@@ -58,15 +59,17 @@ class World:
             self.scheduler, self.network, self.new_random, size, settings, lateness_us=plan.choice([1, 500])
         )
         self.cluster.on_node_failure = self._on_node_failure
-        self.invariants = Invariants(self.cluster, self.history, self.verdict)
-        self.nemesis = Nemesis(self.cluster, self.verdict, self.new_random("faults"))
+        self.nemesis = Nemesis(self.cluster, self.verdict, self.new_random("faults"), [self.crash_member])
         topics = {"orders": plan.choice([1, 2]), "clicks": 1}
         self.partitions: list[TopicPartition] = [
             (name, index) for name, count in topics.items() for index in range(count)
         ]
+        self.invariants = Invariants(self.cluster, self.history, self.verdict, self.partitions)
         self.producers: list[Producer] = []
         self.producing: list[asyncio.Task[None]] = []
+        self.administering: list[asyncio.Task[None]] = []
         self.members: list[Member] = []
+        self.administrators: list[Administrator] = []
 
     def new_random(self, concern: str) -> Random:
         return Random(f"{self.seed}/{concern}")
@@ -84,8 +87,10 @@ class World:
         self.nemesis.heal()
         for producer in self.producers:
             producer.stop()
+        for administrator in self.administrators:
+            administrator.is_stopping = True
         self.until(
-            lambda: all(task.done() for task in self.producing),
+            lambda: all(task.done() for task in (*self.producing, *self.administering)),
             CONVERGE_S,
             "L1 a healed cluster takes every write",
         )
@@ -105,10 +110,29 @@ class World:
         for tp in self.partitions:
             reader = Reader(self.new_client(f"reader of {tp[0]}-{tp[1]}"), self.history, tp)
             self._spawn(reader.client.loop, reader.run)
-        for number in range(self.random.choice([0, 1, 2, 3])):
-            member = Member(self.new_client(f"member{number}"), self.history, GROUP, self.partitions)
-            self.members.append(member)
-            self._spawn(member.client.loop, member.run)
+        for _ in range(self.random.choice([0, 1, 2, 3])):
+            self.add_member()
+        if self.random.random() < 0.5:
+            ids = [node.node_id for node in self.cluster.nodes]
+            client = self.new_client("administrator")
+            administrator = Administrator(client, self.verdict, self.partitions, ids)
+            self.administrators.append(administrator)
+            self._spawn(client.loop, administrator.run, self.administering)
+
+    def add_member(self) -> None:
+        """One more in the group."""
+        name = f"member{len(self.members)}"
+        member = Member(self.new_client(name), self.history, GROUP, self.partitions)
+        self.members.append(member)
+        self._spawn(member.client.loop, member.run)
+
+    def crash_member(self, _: Node) -> None:
+        """A member's process ends, and another one takes its place."""
+        if self.members:
+            machine = self.random.choice(self.members).client.loop.machine
+            assert machine is not None
+            machine.end_process(power_cut=self.random.random() < 0.5)
+            self.add_member()
 
     # -- time
 
