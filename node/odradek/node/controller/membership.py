@@ -187,6 +187,9 @@ class Membership:
         if after is not None and after.in_controlled_shutdown and session.leaving_at is None:
             session.leaving_at = self._cluster.image.applied_index
         session.is_let_go = session.is_let_go or outcome.should_shut_down
+        if outcome.error is ErrorCode.NONE and not outcome.is_fenced:
+            # The answer renews a lease, which nobody may give who has been replaced meanwhile.
+            await self._operations.confirm_active()
         return outcome
 
     async def unregister(self, broker_id: int) -> UnregisterOutcome:

@@ -20,7 +20,7 @@ from odradek.node.controller.image import MetadataImage
 from odradek.node.controller.records import EMPTY_FRAME, Record, Result, append_records
 from odradek.node.controller.state import MetadataState
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.raft.ports import ProposalQueueFullError, ProposalTooLargeError
+from odradek.raft.ports import ProposalQueueFullError, ProposalTooLargeError, RaftError
 
 R = TypeVar("R")
 
@@ -46,6 +46,9 @@ class MetadataLog(Protocol):
 
     def propose(self, data: bytes) -> asyncio.Future[int]:
         """Resolves with the entry's index after commit and apply; fails where this node does not lead."""
+
+    def read_index(self) -> asyncio.Future[int]:
+        """Resolves once a quorum has confirmed, after the call, who leads; fails with RaftError."""
 
 
 class ControllerError(Exception):
@@ -80,6 +83,17 @@ class Operations:
         """Raises `ControllerError` where this node does not lead."""
         if not self.is_active:
             raise not_controller()
+
+    async def confirm_active(self) -> None:
+        """Return if a quorum still takes this node for the leader: one that was paused may have been replaced
+        without having heard of it. Raises `ControllerError`."""
+        self.require_active()
+        assert self._log is not None
+        try:
+            await self._log.read_index()
+        except RaftError:
+            raise not_controller() from None
+        self.require_active()
 
     async def run(self, operation: Operation[R], timeout_ms: int = TIMEOUT_MS) -> R:
         """The operation's response once its records are agreed on and applied. Raises `ControllerError`.

@@ -40,6 +40,11 @@ class MemoryLog:
         self.leader_id: int | None = 1
         self.index = 0
 
+    def read_index(self) -> asyncio.Future[int]:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future.set_result(0)
+        return future
+
     def propose(self, data: bytes) -> asyncio.Future[int]:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(self._commit, data, future)

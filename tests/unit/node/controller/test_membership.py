@@ -10,6 +10,7 @@ from odradek.node.controller.brokers import BrokerHeartbeat, Registration
 from odradek.node.controller.controller import ControllerError
 from odradek.node.controller.membership import NoProbe
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.raft.ports import NotLeaderError
 
 
 @pytest.fixture
@@ -224,3 +225,17 @@ async def test_a_registration_for_another_cluster_is_refused_without_a_trial(wor
 
 async def test_without_a_probe_only_silence_tells() -> None:
     assert await NoProbe().is_listening(1)
+
+
+async def test_a_controller_that_was_replaced_renews_no_lease(world: ActiveWorld) -> None:
+    """It was paused, and has not heard that another one is active: only a quorum tells."""
+
+    def replaced() -> asyncio.Future[int]:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future.set_exception(NotLeaderError(2))
+        return future
+
+    world.log.read_index = replaced  # type: ignore[method-assign]
+    with pytest.raises(ControllerError) as refusal:
+        await world.beat(3)
+    assert refusal.value.error is ErrorCode.NOT_CONTROLLER
