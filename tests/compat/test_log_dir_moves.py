@@ -69,6 +69,10 @@ def places(node: Server, topic: str) -> dict[int, str]:
     return {index: path for index, path in found.items() if index not in moving}
 
 
+def await_places(node: Server, topic: str, wanted: dict[int, str]) -> None:
+    until(lambda: places(node, topic) == wanted, 60, lambda: str(places(node, topic)))
+
+
 def move(node: Server, topic: str, path: str) -> None:
     """Ask for all partitions to be in the directory `a` or `b`."""
     asked = AlterReplicaLogDirsRequest
@@ -104,8 +108,7 @@ def test_moves_under_load_lose_double_and_reorder_nothing(node: Server) -> None:
     for number, path in enumerate("abab"):
         load.reach(10_000 * (number + 1))
         move(node, topic, path)
-        everywhere = dict.fromkeys(range(PARTITIONS), path)
-        until(lambda wanted=everywhere: places(node, topic) == wanted, 60, lambda: str(places(node, topic)))
+        await_places(node, topic, dict.fromkeys(range(PARTITIONS), path))
     load.reach(len(load.acknowledged) + 5_000)
     load.finish()
     assert not load.failed
@@ -144,7 +147,7 @@ def test_kafkas_tool_moves_a_replica(node: Server) -> None:
     plan.write_text(json.dumps({"version": 1, "partitions": [wanted]}))
     arguments = ["--bootstrap-server", node.bootstrap, "--reassignment-json-file", str(plan)]
     assert "Successfully started moving log directory" in kafka_tool(_TOOL, *arguments, "--execute")
-    until(lambda: places(node, topic) == {0: there}, 30, lambda: str(places(node, topic)))
+    await_places(node, topic, {0: there})
     verified = kafka_tool(_TOOL, *arguments, "--verify")
     assert f"Reassignment of replica {topic}-0-1 completed successfully" in verified
     assert confluent.send(node, topic, [b"3"]) == [2]
