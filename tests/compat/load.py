@@ -10,7 +10,7 @@ import threading
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import KafkaException, Message, Producer
 from tests.compat import confluent
 from tests.compat.clusters import Cluster, until
 from tests.compat.servers import Server
@@ -25,15 +25,22 @@ class Load:
         self.acknowledged: dict[int, tuple[int, int]] = {}  # number -> (partition, offset)
         self.failed: dict[int, str] = {}
         self.sent = 0
+        self.fatal = ""  # why the client cannot go on
         self._topic = topic
         self._over = threading.Event()
         self._client: Producer = confluent.producer(
             server, reconnect_backoff_ms=20, reconnect_backoff_max_ms=100, retry_backoff_ms=20, **settings
         )
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._send)
         self._thread.start()
 
-    def _run(self) -> None:
+    def _send(self) -> None:
+        try:
+            self._send_until_over()
+        except KafkaException as error:
+            self.fatal = str(error)
+
+    def _send_until_over(self) -> None:
         while not self._over.is_set():
             if self.sent - len(self.acknowledged) - len(self.failed) >= 5000:
                 self._client.poll(0.01)
@@ -56,8 +63,13 @@ class Load:
 
     def reach(self, acknowledged: int, timeout_s: float = 30) -> None:
         """Wait until that many records are acknowledged."""
+
+        def look() -> bool:
+            assert not self.fatal, self.fatal
+            return len(self.acknowledged) >= acknowledged
+
         until(
-            lambda: len(self.acknowledged) >= acknowledged,
+            look,
             timeout_s,
             lambda: (
                 f"{acknowledged} acknowledged, only {len(self.acknowledged)}; failed: {[*self.failed.items()][:3]}"
@@ -67,6 +79,7 @@ class Load:
     def finish(self, timeout_s: float = 30) -> None:
         """No more new records; wait until the fate of each is known."""
         self.abandon()
+        assert not self.fatal, self.fatal
         left = self._client.flush(timeout_s)
         assert left == 0, f"{left} records without an answer"
 
