@@ -38,6 +38,9 @@ def test_requests_are_told_by_api() -> None:
     assert value(found, prefix + "totaltimems_sum", request="Produce") == 3.1
     assert value(found, prefix + "totaltimems_bucket", request="Produce", le="0.131072") == 1
     assert value(found, prefix + "totaltimems_bucket", request="Produce", le="4.1943") == 2
+    assert (prefix + "totaltimems_count", frozenset({("request", "Fetch")})) not in found, (
+        "it took no time yet"
+    )
     assert value(found, "kafka_server_brokertopicmetrics_totalproducerequests_total") == 2
     assert value(found, "kafka_server_brokertopicmetrics_totalfetchrequests_total") == 0
 
