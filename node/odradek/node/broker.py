@@ -118,6 +118,7 @@ class Broker:
             is_founder=self._quorum.is_alone,
             random_bytes=self._ports.random.randbytes,
         )
+        self._services.directory_ids = self._identity.directory_ids
         for path, reason in self._identity.failed.items():
             log.error("log directory %s cannot be used: %s", path, reason)
         for listener in config.client_listeners:

@@ -6,7 +6,7 @@ Metadata flows from the controller's image to the replicas and the coordinators;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from odradek.node.app.brokers import BrokersService
 from odradek.node.app.cluster import ClusterService
@@ -46,6 +46,7 @@ from odradek.node.partition.replication_config import replication_config
 from odradek.node.ports import NodePorts
 from odradek.node.runtime.alarm import Alarm
 from odradek.raft.group import RaftGroup
+from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dirs import LogDirs
 
@@ -136,6 +137,8 @@ class Services:
         self._node_id = config.node_id
         self._loop = loop
         self.inter_broker_listener = config.inter_broker_listener_name
+        self.directory_ids: Mapping[str, bytes] = {}
+        """Of the log directories by path, once they are known."""
         self._effective = EffectiveConfigs(config)
         settings = ControllerSettings.of(config)
         peers = Peers(self._peer_address)
@@ -206,6 +209,7 @@ class Services:
             lambda: random_uuid(random.randbytes).hex(),
             lambda: effective.node(self.controller.image).replica_alter_log_dirs_bytes_per_second,
         )
+        self.log_dirs.on_moved = self._on_log_moved
         self.cluster = ClusterService(config.node_id, config.advertised_listeners, view.current)
         self.metadata = MetadataService(
             view.current,
@@ -251,6 +255,11 @@ class Services:
         broker = self.controller.image.brokers.get(node_id)
         endpoint = None if broker is None else broker.endpoints.get(self.inter_broker_listener)
         return None if endpoint is None else (endpoint.host, endpoint.port)
+
+    def _on_log_moved(self, log: PartitionLog) -> None:
+        directory_id = self.directory_ids.get(log.home.path)
+        if directory_id is not None:
+            self.outward.directory_reports.report(log.topic_id, log.partition, directory_id)
 
     def _coordinator_endpoint(self, context: RequestContext, node_id: int) -> CoordinatorEndpoint | None:
         address = self.cluster.address(context, node_id)

@@ -68,6 +68,8 @@ class LogDirsService:
         self._rate = rate
         self._turns = asyncio.Semaphore(MOVES_AT_ONCE)
         self._moves: set[asyncio.Task[None]] = set()
+        self.on_moved: Callable[[PartitionLog], None] | None = None
+        """Hears of each log that is in another directory now."""
 
     def directories(self, asked: Iterable[tuple[str, int]] | None) -> list[DescribedDirectory]:
         """Every directory, with the logs asked for (None: all of them)."""
@@ -115,7 +117,7 @@ class LogDirsService:
         if source.is_offline or any(home.error is not None for home in self._log_dirs.dirs):
             return ErrorCode.KAFKA_STORAGE_ERROR  # the replica might be in the directory that is away
         if source.is_blank:
-            self._replicas.replace_log(self._log_dirs.place(source, target))
+            self._replace(self._log_dirs.place(source, target))
             return ErrorCode.NONE
         future = self._log_dirs.begin_move(source, target, self._unique())
         task = asyncio.get_running_loop().create_task(self._carry_out(future))
@@ -148,7 +150,12 @@ class LogDirsService:
             self._log_dirs.cancel_move(source.topic, source.partition)
         else:
             log.info("%s was moved from %s to %s", source.name, source.home.path, path)
-            self._replicas.replace_log(moved)
+            self._replace(moved)
+
+    def _replace(self, moved: PartitionLog) -> None:
+        self._replicas.replace_log(moved)
+        if self.on_moved is not None:
+            self.on_moved(moved)
 
     async def _copy(self, future: FutureLog) -> None:
         """Return when it is ready, in the same turn of the loop. Raises SourceGoneError, DiskError."""

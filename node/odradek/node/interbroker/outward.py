@@ -7,6 +7,7 @@ from typing import Protocol
 
 from odradek.node.config import NodeConfig
 from odradek.node.interbroker.controller_channel import ControllerChannel, ControllerLocation, Dispatch
+from odradek.node.interbroker.directory_reports import DirectoryReports
 from odradek.node.interbroker.lease import Lease
 from odradek.node.interbroker.lifecycle import Lifecycle, LifecycleSettings
 from odradek.node.interbroker.remote_controller import RemoteController
@@ -47,6 +48,7 @@ class Outward:
         self.channel = ControllerChannel(config.node_id, controller, dispatch, peers)
         self.lease = Lease(config.broker_session_timeout_ms, monotonic_ms, is_alone=is_alone)
         self.remote_controller = RemoteController(config.node_id, self.broker_epoch, self.channel)
+        self.directory_reports = DirectoryReports(config.node_id, self.broker_epoch, self.channel)
         self.lifecycle: Lifecycle | None = None
 
     def begin_life(
@@ -72,4 +74,5 @@ class Outward:
     def stop(self) -> None:
         if self.lifecycle is not None:
             self.lifecycle.stop()
+        self.directory_reports.stop()
         self.peers.close()

@@ -71,7 +71,10 @@ async def test_a_replica_moves_and_goes_on() -> None:
     before, target = world.home(), world.other()
     assert world.service.move(target, "t", 0) is ErrorCode.NONE
     assert world.home() == before
+    told: list[tuple[str, int, str]] = []
+    world.service.on_moved = lambda log: told.append((log.topic, log.partition, log.home.path))
     await world.settle()
+    assert told == [("t", 0, os.path.basename(target))]
     partition = world.partition()
     assert world.home() == target
     assert partition.replica.high_watermark == partition.log.high_watermark == 15
