@@ -36,6 +36,8 @@ WITHOUT_TEST_PARTNER = {
     "node/odradek/node/config/table_network.py",
     "node/odradek/node/config/table_security.py",
     "node/odradek/node/app/context.py",
+    "node/odradek/node/partition/placement.py",
+    "node/odradek/node/partition/ports.py",
     "node/odradek/node/http_api/sources.py",
     "storage/odradek/storage/disk.py",
     "raft/odradek/raft/ports.py",

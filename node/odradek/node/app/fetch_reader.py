@@ -96,6 +96,7 @@ class FetchReader:
         known = cast(Partition | None, asked.readable)
         if known is not None and not known.is_closed:
             return known
+        asked.readable = None
         topic: str | None = asked.topic
         if command.uses_topic_ids:
             topic = self._resolve_topic(asked.topic_id)
@@ -106,7 +107,8 @@ class FetchReader:
             found = self._replicas.find_readable(topic, asked.index)
         else:
             found = self._replicas.find(topic, asked.index)
-        asked.readable = found if isinstance(found, Partition) else None
+        if isinstance(found, Partition):
+            asked.readable = found
         return found
 
     def _check(self, command: FetchCommand, asked: FetchPartition, partition: Partition) -> ErrorCode:

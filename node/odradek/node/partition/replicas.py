@@ -245,6 +245,8 @@ class Replicas:
         self._wake_soon(partition, change)
 
     def _wake_soon(self, partition: Partition, change: int) -> None:
+        if not self.watchers.has(partition):
+            return  # whoever comes to watch it looks first
         if not self._changed:
             self._call_soon(self._wake_fetches)
         self._changed[partition] = self._changed.get(partition, 0) | change

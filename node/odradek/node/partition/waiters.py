@@ -101,6 +101,10 @@ class PartitionWatchers(Generic[P, W]):
         if not watchers:
             del self._by_partition[partition]
 
+    def has(self, partition: P) -> bool:
+        """Whether anybody watches it."""
+        return partition in self._by_partition
+
     def of(self, partition: P) -> list[W]:
         watchers = self._by_partition.get(partition)
         return list(watchers) if watchers else []

@@ -1,4 +1,4 @@
-from tests.unit.node.app.data_path import NOW_MS, World, batch
+from tests.unit.node.app.data_path import NOW_MS, Place, World, batch
 
 from odradek.node.app.list_offsets import (
     EARLIEST,
@@ -64,3 +64,30 @@ def test_an_epoch_has_begun_before_its_first_record() -> None:
     world = World()
     assert world.list_offsets.end_of_epoch("t", 0, 0, -1) == (ErrorCode.NONE, 0, 0)
     assert ask(world, EARLIEST) == ListedOffset(ErrorCode.NONE, -1, 0, 0)
+
+
+def unsure() -> World:
+    """A leader that was elected with more in its log than it knows to be committed."""
+    world = World()
+    world.produce(("t", 0, batch(4)))
+    world.flush()
+    partition = world.partition()
+    place = Place(leader_epoch=3, isr=(1, 2), replicas=(1, 2), partition_epoch=1)
+    partition.replica.on_loaded(4, 4, 1)
+    partition.replica.become_leader(place, 4, 4, 0)
+    return world
+
+
+def test_a_leader_that_does_not_know_yet_what_is_committed_says_so() -> None:
+    world = unsure()
+    service = world.list_offsets
+    assert service.list_offset("t", 0, LATEST, -1, 0).error is ErrorCode.OFFSET_NOT_AVAILABLE
+    assert service.list_offset("t", 0, 10**15, -1, 0).error is ErrorCode.OFFSET_NOT_AVAILABLE
+    assert service.list_offset("t", 0, EARLIEST, -1, 0).offset == 0
+    world.partition().replica.on_follower_fetch(2, 4, 0, 0, -1)
+    assert service.list_offset("t", 0, LATEST, -1, 0).offset == 4
+
+
+def test_a_replica_sees_the_log_to_its_end() -> None:
+    found = unsure().list_offsets.list_offset("t", 0, LATEST, 3, 0, is_replica=True)
+    assert (found.error, found.offset, found.leader_epoch) == (ErrorCode.NONE, 4, 3)

@@ -2,6 +2,10 @@ import pytest
 from tests.unit.node.app.data_path import World, batch
 from tests.unit.node.kafka_api.handlers.wire_call import call
 
+from odradek.node.app.cluster import BrokerAddress
+from odradek.node.app.context import RequestContext
+from odradek.node.app.leader_hints import LeaderHints
+from odradek.node.controller.image import PartitionImage
 from odradek.node.kafka_api.handlers.fetch import FetchHandlers
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.messages.fetch import FetchRequest, FetchResponse
@@ -70,3 +74,39 @@ def test_the_replica_id_moved_in_version_15() -> None:
     for asked, version in ((old, 14), (new, 15)):
         answer = call(handlers.fetch, asked, version, FetchResponse).responses[0].partitions[0]
         assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+class Led:
+    """A cluster in which node 2 leads."""
+
+    def partition(self, topic: str, index: int) -> PartitionImage | None:
+        return PartitionImage((1, 2), (1, 2), 2, leader_epoch=4) if topic == "led" else None
+
+    def broker(self, context: RequestContext, broker_id: int) -> BrokerAddress | None:
+        return BrokerAddress(broker_id, "there", 9093, "r")
+
+
+@pytest.mark.parametrize("version", [15, 16, 18])
+def test_who_leads_instead_is_told_from_version_16_on(version: int) -> None:
+    world = World()
+    handlers = FetchHandlers(world.fetches, world.topics.name_of, LeaderHints(Led()))
+    asked = request(0)
+    asked.topics[0].topic_id = b"l" * 16
+    response = call(handlers.fetch, asked, version, FetchResponse)
+    answer = response.responses[0].partitions[0]
+    assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    leader = answer.current_leader
+    assert (leader.leader_id, leader.leader_epoch) == ((2, 4) if version >= 16 else (-1, -1))
+    nodes = [(node.node_id, node.host, node.rack) for node in response.node_endpoints]
+    assert nodes == ([(2, "there", "r")] if version >= 16 else [])
+
+
+def test_a_client_in_another_rack_is_sent_there_from_version_11_on() -> None:
+    world = filled()
+    world.fetches.reader.preferred_replica = lambda partition, rack, offset: 2
+    handlers = FetchHandlers(world.fetches)
+    asked = request(0)
+    asked.rack_id = "far"
+    for version, preferred in ((10, -1), (11, 2), (17, 2)):
+        (answer,) = call(handlers.fetch, asked, version, FetchResponse).responses[0].partitions
+        assert answer.preferred_read_replica == preferred and bool(answer.records) is (preferred < 0)

@@ -2,6 +2,10 @@ import pytest
 from tests.unit.node.app.data_path import CONTEXT, World, batch
 from tests.unit.node.kafka_api.handlers.wire_call import call
 
+from odradek.node.app.cluster import BrokerAddress
+from odradek.node.app.context import RequestContext
+from odradek.node.app.leader_hints import LeaderHints
+from odradek.node.controller.image import PartitionImage
 from odradek.node.kafka_api.handlers.produce import ProduceHandlers
 from odradek.node.kafka_api.registry import CloseConnection
 from odradek.proto.kafka.errors import ErrorCode
@@ -58,3 +62,29 @@ def test_acks_0_ends_in_nothing_or_in_a_closed_connection() -> None:
     world.flush()
     assert fine.value is None
     assert isinstance(handlers(world).produce(CONTEXT, request(name="?", acks=0), 9).value, CloseConnection)
+
+
+class Led:
+    """A cluster in which node 2 leads."""
+
+    def partition(self, topic: str, index: int) -> PartitionImage | None:
+        return PartitionImage((1, 2), (1, 2), 2, leader_epoch=4) if topic == "led" else None
+
+    def broker(self, context: RequestContext, broker_id: int) -> BrokerAddress | None:
+        return BrokerAddress(broker_id, "there", 9093, None)
+
+
+@pytest.mark.parametrize("version", [9, 10, 13])
+def test_who_leads_instead_is_told_from_version_10_on(version: int) -> None:
+    world = World()
+    handlers = ProduceHandlers(world.produces, world.topics.name_of, LeaderHints(Led()))
+    partition = ProduceRequest.PartitionProduceData(index=0, records=batch())
+    topic = ProduceRequest.TopicProduceData(name="led", topic_id=b"l" * 16, partition_data=[partition])
+    request = ProduceRequest(acks=-1, timeout_ms=100, topic_data=[topic])
+    response = call(handlers.produce, request, version, ProduceResponse, world)
+    answer = response.responses[0].partition_responses[0]
+    assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    leader = answer.current_leader
+    assert (leader.leader_id, leader.leader_epoch) == ((2, 4) if version >= 10 else (-1, -1))
+    nodes = [(node.node_id, node.host, node.port) for node in response.node_endpoints]
+    assert nodes == ([(2, "there", 9093)] if version >= 10 else [])
