@@ -210,6 +210,7 @@ class Broker:
                 await self._services.produce.drain()
         except TimeoutError:
             log.warning("the disk did not confirm everything within %d s", DRAIN_TIMEOUT_S)
+        await self._services.log_dirs.stop()
         self._services.stop()
         for listener in self._listeners:
             listener.close_connections()
