@@ -66,11 +66,12 @@ class FetchReader:
         log = partition.log
         if log.is_offline:
             return FetchedPartition(asked, ErrorCode.KAFKA_STORAGE_ERROR)
-        preferred = self._preferred(command, asked, partition)
-        if preferred >= 0:
-            elsewhere = self._answered(asked, partition)
-            elsewhere.preferred_read_replica = preferred
-            return elsewhere
+        if self.preferred_replica is not None and command.rack_id:
+            preferred = self._preferred(command, asked, partition)
+            if preferred >= 0:
+                elsewhere = self._answered(asked, partition)
+                elsewhere.preferred_read_replica = preferred
+                return elsewhere
         offset = asked.fetch_offset
         if asked.last_fetched_epoch >= 0:
             epoch, end_offset = partition.end_of_epoch(asked.last_fetched_epoch)
@@ -124,9 +125,8 @@ class FetchReader:
         return replica.check_follower(command.replica_id, command.replica_epoch, asked.current_leader_epoch)
 
     def _preferred(self, command: FetchCommand, asked: FetchPartition, partition: Partition) -> int:
-        if self.preferred_replica is None or not command.rack_id or command.replica_id >= 0:
-            return -1
-        if not command.may_read_followers or not partition.replica.is_leader:
+        assert self.preferred_replica is not None
+        if command.replica_id >= 0 or not command.may_read_followers or not partition.replica.is_leader:
             return -1
         return self.preferred_replica(partition, command.rack_id, asked.fetch_offset)
 
