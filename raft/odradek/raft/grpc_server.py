@@ -34,17 +34,15 @@ class ServerOwner(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """`ended` is the sentence with which it is ended from this side."""
+    """`ended` holds the sentence with which it is ended from this side."""
 
     node_id: int
     incarnation: int
-    task: "asyncio.Task[Any]"
-    ended: str | None = None
+    ended: "asyncio.Future[str]"
 
     def end(self, sentence: str) -> None:
-        if self.ended is None:
-            self.ended = sentence
-            self.task.cancel()
+        if not self.ended.done():
+            self.ended.set_result(sentence)
 
 
 class RaftServer:
@@ -105,22 +103,27 @@ class RaftServer:
             code = grpc.StatusCode.UNAVAILABLE if answer.is_passing else grpc.StatusCode.FAILED_PRECONDITION
             await context.abort(code, answer.sentence)
             return
-        task = asyncio.current_task()
-        assert task is not None
         self.end_stream(hello.node_id, "a newer stream of this node took its place")
-        stream = self._streams[hello.node_id] = _Stream(hello.node_id, hello.incarnation, task)
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        stream = self._streams[hello.node_id] = _Stream(hello.node_id, hello.incarnation, ended)
         try:
             await context.write(encode_welcome(answer))
-            await self._hand_on(stream, context)
-        except asyncio.CancelledError:
-            if stream.ended is None:
-                raise  # the peer went away, or the server stops
-            task.uncancel()
+            await self._listen(stream, context)
         finally:
             if self._streams.get(hello.node_id) is stream:
                 del self._streams[hello.node_id]
-        if stream.ended is not None:
-            await context.abort(grpc.StatusCode.ABORTED, stream.ended)
+
+    async def _listen(self, stream: _Stream, context: Any) -> None:
+        """Until one side ends the stream."""
+        # Why a task of its own: cancelling the one that gRPC made can leave a stream that never ends for the peer.
+        reader = asyncio.get_running_loop().create_task(self._hand_on(stream, context))
+        try:
+            either: list[asyncio.Future[Any]] = [reader, stream.ended]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if stream.ended.done():
+                await context.abort(grpc.StatusCode.ABORTED, stream.ended.result())
+        finally:
+            reader.cancel()
 
     async def _read_hello(self, context: Any) -> Hello:
         try:
@@ -137,19 +140,22 @@ class RaftServer:
             raise AssertionError("abort does not return") from error
 
     async def _hand_on(self, stream: _Stream, context: Any) -> None:
-        read, on_batch = context.read, self._owner.on_batch
-        while stream.ended is None:
-            data = await read()
-            if data is grpc.aio.EOF:
-                return
-            try:
+        read, on_batch, ended = context.read, self._owner.on_batch, stream.ended
+        try:
+            while (data := await read()) is not grpc.aio.EOF:
                 batch = decode_batch(data, stream.node_id, self.node_id)
-            except MalformedBatchError as error:
-                logger.error("node %d sends what is no Raft batch: %s", stream.node_id, error)
-                stream.ended = f"no Raft batch: {error}"
-                return
-            if stream.ended is None:
+                if ended.done():
+                    return
                 on_batch(batch)
+        except MalformedBatchError as error:
+            logger.error("node %d sends what is no Raft batch: %s", stream.node_id, error)
+            stream.end(f"no Raft batch: {error}")
+        except Exception:
+            if ended.done():
+                return  # gRPC's way of saying so
+            # The boundary of the task: a bug costs this stream, and the peer begins another.
+            logger.exception("the Raft stream of node %d failed", stream.node_id)
+            stream.end("the receiver failed")
 
 
 def _options(limits: TransportLimits) -> list[tuple[str, Any]]:

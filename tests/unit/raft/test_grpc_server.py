@@ -142,6 +142,28 @@ async def test_a_stream_is_ended_with_a_reason_and_not_heard_any_more(caller: Ca
     assert await call.details() == "you are gone"
 
 
+async def test_a_stream_may_be_ended_in_any_moment(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    """Right after the welcome, while the server may still be busy with it: the peer must hear of it every time."""
+    for incarnation in range(30):
+        call = await caller.greeted(incarnation=incarnation)
+        caller.server.end_stream(1, "you are gone")
+        assert (await call.code(), await call.details()) == (grpc.StatusCode.ABORTED, "you are gone")
+    assert caplog.messages == []
+
+
+async def test_a_listener_that_fails_costs_the_stream(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(batch: object) -> None:
+        raise ZeroDivisionError
+
+    caller.owner.on_batch = fail  # type: ignore[method-assign]
+    call = await caller.greeted()
+    await call.write(encode_batch([(3, BEAT)]))
+    assert await call.details() == "the receiver failed"
+    assert "the Raft stream of node 1 failed" in caplog.text
+
+
 async def test_a_caller_that_goes_away_is_forgotten(caller: Caller) -> None:
     await caller.greeted()
     await caller.channels[0].close()

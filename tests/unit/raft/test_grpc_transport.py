@@ -105,10 +105,21 @@ async def test_a_stopped_peer_is_lost_and_found_again() -> None:
 
 async def test_what_was_said_before_the_peer_was_there_is_heard() -> None:
     peers = addresses(1, 2)
-    async with Node(1, peers) as one, Node(2, peers) as two:
+    async with Node(1, peers, limits=replace(LIMITS, queue_age_ms_max=HOUR_MS)) as one, Node(2, peers) as two:
         one.say(2, 5)
-        await two.record.until(lambda: two.terms())
-        assert two.terms() == [5]
+        await two.hears(5)
+
+
+async def test_what_was_said_long_before_is_not() -> None:
+    peers = addresses(1, 2)
+    async with Node(1, peers, limits=replace(LIMITS, queue_age_ms_max=1)) as one:
+        one.say(2, 5)
+        await one.greets(3)  # at least 20 ms of pauses
+        async with Node(2, peers) as two:
+            await one.record.heard("found 2")
+            one.say(2, 6)
+            await two.hears(6)
+            assert two.terms() == [6]
 
 
 async def test_a_peer_that_comes_late_is_dialled_when_it_calls() -> None:
@@ -262,6 +273,7 @@ async def test_a_process_with_the_id_of_one_that_comes_later_is_heard_until_then
     elsewhere = peers | {2: peers[3]}
     speechless = peers | {1: addresses(1)[1]}  # it answers node 1, and cannot call it
     async with Node(1, peers) as one, Node(2, elsewhere) as impostor:
+        await impostor.record.heard("found 1")
         impostor.say(1, 66)
         await one.hears(66)
         async with Node(2, speechless):
