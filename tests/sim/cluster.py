@@ -240,8 +240,17 @@ class Cluster:
             f"CONTROLLER://{node.machine.address}:{RAFT_PORT}",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": ",".join(voters),
+            "broker.rack": self.rack_of(node.node_id),
         }
         return NodeConfig({**own, **self._settings})
+
+    @staticmethod
+    def rack_of(node_id: int) -> str:
+        return f"rack{node_id % 3}"
+
+    @property
+    def racks(self) -> list[str]:
+        return sorted({self.rack_of(node.node_id) for node in self.nodes})
 
     def running(self) -> list[Node]:
         return [node for node in self.nodes if node.is_running]

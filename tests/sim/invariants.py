@@ -178,6 +178,15 @@ class Invariants:
                         held,
                         term,
                     )
+        if (
+            raft.role == before.role == Role.LEADER
+            and raft.term == before.term
+            and log.commit > before.commit
+        ):
+            term = log.term_at(log.commit)
+            check(
+                term in (raft.term, None), "R9 a leader counts entries of its own term", node, group_id, term
+            )
         first = max(before.applied, log.base_index) + 1
         if log.applied >= first:
             entries = log.entries(first, log.applied, _ALL_BYTES)

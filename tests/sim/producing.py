@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.sim.client import Client, Unanswered
+from tests.sim.client import Address, Client, Unanswered
 from tests.sim.history import History, TopicPartition
 
 from odradek.proto.kafka.errors import ErrorCode as E
@@ -22,6 +22,7 @@ from odradek.proto.kafka.record_batch import Record, build_batch, iter_headers, 
 
 _VERSION_PRODUCE = 11
 _VERSION_FETCH = 12
+_PADDINGS = [0, 10, 10, 200, 200, 200, 200, 70_000]
 _MOVED = {
     E.NOT_LEADER_OR_FOLLOWER,
     E.LEADER_NOT_AVAILABLE,
@@ -108,7 +109,7 @@ class Producer:
     def _new_batch(self) -> _Batch:
         random = self._client.random
         count = random.choice([1, 1, 2, 10])
-        padding = b"x" * random.choice([0, 10, 200])
+        padding = b"x" * random.choice(_PADDINGS)
         values = [b"%s:%d:%s" % (self.name, self._next + at, padding) for at in range(count)]
         batch = _Batch(self._next, values)
         self._next += count
@@ -171,17 +172,26 @@ class Producer:
 
 
 class Fetched(NamedTuple):
-    """One answer to a fetch of one partition."""
+    """One answer to a fetch of one partition. `preferred`: the node that should be asked instead, -1 for none."""
 
     error: E
     high_watermark: int
     records: list[tuple[int, bytes]]
+    preferred: int
 
 
-async def fetch(client: Client, tp: TopicPartition, offset: int, max_wait_ms: int) -> Fetched:
-    """Read from the leader, as far as it is known. Raises Unanswered."""
+async def fetch(
+    client: Client,
+    tp: TopicPartition,
+    offset: int,
+    max_wait_ms: int,
+    *,
+    source: Address | None = None,
+    rack: str = "",
+) -> Fetched:
+    """Read from the leader, as far as it is known, or from `source`. Raises Unanswered."""
     topic, index = tp
-    address = await client.leader(topic, index)
+    address = source or await client.leader(topic, index)
     size = client.random.choice([300, 4096, 1 << 20])
     partition = FetchRequest.FetchPartition(
         partition=index, fetch_offset=offset, partition_max_bytes=size, log_start_offset=-1
@@ -191,6 +201,7 @@ async def fetch(client: Client, tp: TopicPartition, offset: int, max_wait_ms: in
         min_bytes=1,
         max_bytes=1 << 20,
         topics=[FetchRequest.FetchTopic(topic=topic, partitions=[partition])],
+        rack_id=rack,
     )
     try:
         response = await client.ask(address, request, _VERSION_FETCH, FetchResponse, purpose="fetch")
@@ -210,45 +221,51 @@ async def fetch(client: Client, tp: TopicPartition, offset: int, max_wait_ms: in
                 for record in iter_records(data, at)
                 if record.offset >= offset
             ]
-    return Fetched(error, found.high_watermark, records)
+    return Fetched(error, found.high_watermark, records, found.preferred_read_replica)
 
 
 class Reader:
-    """Follows one partition. `position` is the next offset."""
+    """Follows one partition. `position` is the next offset. With a `rack` it reads where its leader sends it."""
 
-    def __init__(self, client: Client, history: History, tp: TopicPartition) -> None:
+    def __init__(self, client: Client, history: History, tp: TopicPartition, rack: str = "") -> None:
         self.position = 0
-        self.high_watermark = -1
         self.client = client
         self._history = history
         self._tp = tp
+        self._rack = rack
+        self._source: Address | None = None
 
     async def run(self) -> None:
         while True:
             await self.step(500)
             await self.client.pause(0, 100)
 
-    async def step(self, max_wait_ms: int) -> bool:
-        """One fetch. True when it was answered without an error."""
+    async def step(self, max_wait_ms: int) -> None:
+        """One fetch."""
+        source, self._source = self._source, None
+        verdict = self._history.verdict
         try:
-            fetched = await fetch(self.client, self._tp, self.position, max_wait_ms)
+            fetched = await fetch(
+                self.client, self._tp, self.position, max_wait_ms, source=source, rack=self._rack
+            )
         except Unanswered:
             await self.client.pause()
-            return False
-        if fetched.error is E.OFFSET_OUT_OF_RANGE:
+            return
+        if fetched.error is E.OFFSET_OUT_OF_RANGE and source is None:
             self._history.on_out_of_range(self._tp, self.position)
         if fetched.error is not E.NONE:
-            self._history.verdict.count(f"fetch {fetched.error.name}")
-            self._history.verdict.check(
-                fetched.error in _RETRIABLE, "X3 an error that nobody asked for", self._tp, fetched.error.name
-            )
+            verdict.count(f"fetch {fetched.error.name}")
+            known = fetched.error in _RETRIABLE or fetched.error is E.OFFSET_OUT_OF_RANGE
+            verdict.check(known, "X3 an error that nobody asked for", self._tp, fetched.error.name)
             await self.client.pause()
-            return False
-        self.high_watermark = fetched.high_watermark
+            return
+        if fetched.preferred >= 0:
+            self._source = self.client.address(fetched.preferred)
+            return
         for offset, value in fetched.records:
             if offset != self.position:
                 self._history.on_gap(self._tp, self.position, offset)
-            self._history.verdict.check(
+            verdict.check(
                 offset < fetched.high_watermark,
                 "P6 nothing above the high watermark is shown",
                 self._tp,
@@ -257,4 +274,6 @@ class Reader:
             )
             self._history.on_read(self._tp, offset, value)
             self.position = offset + 1
-        return True
+        if source is not None:
+            verdict.count("records read from followers", len(fetched.records))
+            self._source = source

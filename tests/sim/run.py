@@ -39,6 +39,7 @@ class Outcome:
     virtual_s: float
     real_s: float
     counts: Counter[str]
+    converged_s: float = 0.0
     log: list[str] = field(default_factory=list)
 
 
@@ -74,6 +75,7 @@ def play(seed: int, chaos_s: float = 10.0, size: int | None = None, *, echo: boo
         scheduler.now_us / 1e6,
         time.perf_counter() - began,
         world.verdict.counts,
+        world.converged_s,
         list(journal.lines) if failure else [],
     )
 
@@ -118,6 +120,8 @@ def _report(outcomes: Sequence[Outcome], began: float) -> int:
         f"{len(outcomes)} seeds, {virtual_s / 60:.0f} minutes of virtual time in {time.monotonic() - began:.0f} s,"
         f" {sum(outcome.turns for outcome in outcomes)} turns; failed: {failed or 'none'}"
     )
+    slowest = max(outcomes, key=lambda outcome: outcome.converged_s)
+    say(f"    slowest to converge: seed {slowest.seed}, {slowest.converged_s:.1f} s after the faults ended")
     for what, times in sorted(counts.items()):
         say(f"    {what:<32}{times:>9}")
     return 1 if failed else 0

@@ -29,7 +29,7 @@ from odradek.node.config import ConfigError
 from odradek.storage.disk import DiskError
 
 GROUP = "readers"
-SIZES = [1, 3, 3, 3, 3]
+SIZES = [1, 3, 3, 3, 3, 3, 3, 5]
 BOOT_S = 40
 CONVERGE_S = 60
 TURNS_MAX = 2_000_000
@@ -54,7 +54,11 @@ class World:
             "group.min.session.timeout.ms": "1000",
         }
         if size > 1:
-            settings |= {"default.replication.factor": "3", "min.insync.replicas": "2"}
+            settings |= {
+                "default.replication.factor": "3",
+                "min.insync.replicas": "2",
+                "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+            }
         self.cluster = Cluster(
             self.scheduler, self.network, self.new_random, size, settings, lateness_us=plan.choice([1, 500])
         )
@@ -65,6 +69,8 @@ class World:
             (name, index) for name, count in topics.items() for index in range(count)
         ]
         self.invariants = Invariants(self.cluster, self.history, self.verdict, self.partitions)
+        self.converged_s = 0.0
+        """How long after the end of the faults all was well."""
         self.producers: list[Producer] = []
         self.producing: list[asyncio.Task[None]] = []
         self.administering: list[asyncio.Task[None]] = []
@@ -85,6 +91,7 @@ class World:
         self.nemesis.start()
         self.run(chaos_s)
         self.nemesis.heal()
+        healed_us = self.scheduler.now_us
         for producer in self.producers:
             producer.stop()
         for administrator in self.administrators:
@@ -95,6 +102,7 @@ class World:
             "L1 a healed cluster takes every write",
         )
         self.finish("all is there", partial(check_end, self), CONVERGE_S)
+        self.converged_s = (self.scheduler.now_us - healed_us) / SECOND_US
         self.invariants.check_converged()
 
     def _start_clients(self) -> None:
@@ -108,7 +116,8 @@ class World:
             self.producers.append(producer)
             self._spawn(client.loop, producer.run, self.producing)
         for tp in self.partitions:
-            reader = Reader(self.new_client(f"reader of {tp[0]}-{tp[1]}"), self.history, tp)
+            rack = self.random.choice(["", *self.cluster.racks])
+            reader = Reader(self.new_client(f"reader of {tp[0]}-{tp[1]}"), self.history, tp, rack)
             self._spawn(reader.client.loop, reader.run)
         for _ in range(self.random.choice([0, 1, 2, 3])):
             self.add_member()
