@@ -256,8 +256,15 @@ class Cluster:
         self.kill(*self.nodes)
 
     def pause(self, node: int) -> None:
-        """SIGSTOP: the process keeps its sockets and says nothing."""
+        """SIGSTOP: the process keeps its sockets and says nothing; all its threads stand when this returns."""
         self._signal(node, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.nodes[node].pid}/task")
+
+        def stands() -> bool:
+            stats = [task.joinpath("stat").read_text() for task in tasks.iterdir()]
+            return all(stat.rpartition(") ")[2].startswith("T") for stat in stats)
+
+        until(stands, 10, f"node {node} standing still")
 
     def resume(self, node: int) -> None:
         self._signal(node, signal.SIGCONT)

@@ -67,7 +67,7 @@ def poll(client: Consumer, count: int, timeout_s: float = DEADLINE_S) -> list[Me
     messages: list[Message] = []
     deadline = time.monotonic() + timeout_s
     while len(messages) < count and time.monotonic() < deadline:
-        for message in client.consume(count - len(messages), 0.1):
+        for message in client.consume(min(count - len(messages), 10_000), 0.1):
             error = message.error()
             if error is not None:
                 raise KafkaException(error)

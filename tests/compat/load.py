@@ -7,6 +7,7 @@ meanwhile, and what a test concludes.
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import Any
 
@@ -21,12 +22,15 @@ PARTITIONS = 3
 class Load:
     """A thread that produces numbered values round robin until told to stop; keeps what was acknowledged."""
 
-    def __init__(self, server: Server | Cluster, topic: str, **settings: object) -> None:
+    def __init__(
+        self, server: Server | Cluster, topic: str, per_s: int = 1_000_000, **settings: object
+    ) -> None:
         self.acknowledged: dict[int, tuple[int, int]] = {}  # number -> (partition, offset)
         self.failed: dict[int, str] = {}
         self.sent = 0
         self.fatal = ""  # why the client cannot go on
         self._topic = topic
+        self._per_s = per_s
         self._over = threading.Event()
         self._client: Producer = confluent.producer(
             server, reconnect_backoff_ms=20, reconnect_backoff_max_ms=100, retry_backoff_ms=20, **settings
@@ -41,9 +45,13 @@ class Load:
             self.fatal = str(error)
 
     def _send_until_over(self) -> None:
+        started = time.monotonic()
         while not self._over.is_set():
             if self.sent - len(self.acknowledged) - len(self.failed) >= 5000:
                 self._client.poll(0.01)
+                continue
+            if self.sent > (time.monotonic() - started) * self._per_s:
+                self._client.poll(0.001)
                 continue
             number = self.sent
             self._client.produce(

@@ -20,13 +20,8 @@ NOT_LEADER, TIMED_OUT, FENCED = 6, 7, 74
 @contextmanager
 def idempotent_load(cluster: Cluster, topic: str) -> Iterator[Load]:
     """A load that repeats until it is told yes; it ends with the block in any case."""
-    load = Load(
-        cluster,
-        topic,
-        enable_idempotence=True,
-        message_timeout_ms=120_000,
-        topic_metadata_refresh_fast_interval_ms=50,
-    )
+    settings = {"message_timeout_ms": 120_000, "topic_metadata_refresh_fast_interval_ms": 50}
+    load = Load(cluster, topic, per_s=4000, enable_idempotence=True, **settings)
     try:
         yield load
     finally:

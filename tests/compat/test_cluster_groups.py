@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from tests.compat import confluent, wire
 from tests.compat.clusters import Cluster, until
-from tests.compat.conftest import replicated_topic
+from tests.compat.conftest import on_kafka, replicated_topic
 
 pytestmark = pytest.mark.timeout(180)
 PARTITIONS = 6
@@ -124,6 +124,9 @@ def test_committed_offsets_outlive_all_nodes(cluster: Cluster) -> None:
         client.close()
 
 
+@pytest.mark.skipif(
+    on_kafka(), reason="there, what was led by a killed node is not led by it again for minutes"
+)
 def test_coordinators_are_spread_and_every_node_names_the_same(cluster: Cluster) -> None:
     groups = [f"spread-{number}" for number in range(40)]
 
