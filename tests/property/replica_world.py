@@ -29,6 +29,7 @@ class Place:
     isr: tuple[int, ...] = NODES
     replicas: tuple[int, ...] = NODES
     partition_epoch: int = 0
+    eligible_leader_replicas: tuple[int, ...] = ()
 
 
 @dataclass

@@ -7,7 +7,9 @@ appended, as Apache Kafka does. A follower's part is the offset it fetches from,
 
 The high watermark is the smallest of these over the maximal ISR (the set in force and the one that is proposed) and
 over followers that are about to join; it stands still while the set in force is smaller than `min.insync.replicas`
-(KIP-966).
+(KIP-966). What that minimum is, the controller may know otherwise or earlier than this node (settings differ between
+nodes, images come late): whoever it counts as an eligible leader replica may be elected without a word, so the high
+watermark stands still too while there are any, and after a replica was taken out until the image has told.
 
 Invariants: high_watermark <= durable_end_offset <= log_end_offset of a leader; the high watermark never goes back but
 with a truncation; leader epoch and partition epoch never go back.
@@ -37,7 +39,9 @@ class Replica:
     """State of one partition on this node. Offsets are record offsets; times are monotonic ms."""
 
     __slots__ = (
+        "_awaits_image",
         "_counted",
+        "_has_eligible_others",
         "durable_end_offset",
         "epoch_start_offset",
         "followers",
@@ -71,8 +75,11 @@ class Replica:
         self.followers: dict[int, FollowerProgress] = {}
         self.proposal: IsrProposal | None = None
         self.has_enough_replicas = True
-        """Whether the ISR in force is as large as `min.insync.replicas` asks, of the replicas there are."""
+        """Whether the ISR in force is as large as `min.insync.replicas` asks, of the replicas there are, here and for
+        the controller."""
         self._counted: list[FollowerProgress] = []  # those the high watermark waits for
+        self._has_eligible_others = False  # the controller may elect replicas that are not in sync
+        self._awaits_image = False  # a smaller ISR is recorded: the image tells who became eligible
 
     def on_loaded(self, log_end_offset: int, durable_end_offset: int, high_watermark: int) -> None:
         """What the log holds, and the high watermark that is remembered of it."""
@@ -119,6 +126,8 @@ class Replica:
         self.leader_epoch = place.leader_epoch
         self.log_end_offset = log_end_offset
         self.durable_end_offset = durable_end_offset
+        self._has_eligible_others = bool(place.eligible_leader_replicas)
+        self._awaits_image = False
         self._set_isr(place.isr, place.partition_epoch)
         self.advance()
         return is_new
@@ -139,6 +148,7 @@ class Replica:
         self._counted = []
         self.proposal = None
         self.has_enough_replicas = True
+        self._has_eligible_others = self._awaits_image = False
         return is_new
 
     def check_epoch(self, current_leader_epoch: int) -> ErrorCode:
@@ -291,6 +301,7 @@ class Replica:
             if answer.leader_epoch != self.leader_epoch or answer.partition_epoch < self.partition_epoch:
                 return IsrOutcome.OUTDATED
             self.proposal = None
+            self._awaits_image = self._awaits_image or not set(self.isr) <= set(answer.isr)
             self._set_isr(answer.isr, answer.partition_epoch)
         return outcome
 
@@ -337,7 +348,7 @@ class Replica:
             if follower.is_joining or self.is_maximal_member(broker_id)
         ]
         wanted = min(self.min_insync_replicas, len(self.followers) + 1)
-        self.has_enough_replicas = len(self.isr) >= wanted
+        self.has_enough_replicas = len(self.isr) >= wanted and not self._has_eligible_others
 
     def advance(self) -> bool:
         """Move the high watermark as far as it may go. True when it moved."""
@@ -347,7 +358,7 @@ class Replica:
         for follower in self._counted:
             if follower.log_end_offset < end:
                 end = follower.log_end_offset
-        if end <= self.high_watermark or not self.has_enough_replicas:
+        if end <= self.high_watermark or not self.has_enough_replicas or self._awaits_image:
             return False
         self.high_watermark = end
         return True

@@ -31,6 +31,7 @@ class Place:
     isr: tuple[int, ...] = (1,)
     replicas: tuple[int, ...] = (1,)
     partition_epoch: int = 0
+    eligible_leader_replicas: tuple[int, ...] = ()
 
 
 @dataclass

@@ -50,6 +50,7 @@ class Place:
     leader: int
     leader_epoch: int = 0
     partition_epoch: int = 0
+    eligible_leader_replicas: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

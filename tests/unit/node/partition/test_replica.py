@@ -18,6 +18,7 @@ class Place:
     isr: tuple[int, ...] = (1,)
     replicas: tuple[int, ...] = (1,)
     partition_epoch: int = 0
+    eligible_leader_replicas: tuple[int, ...] = ()
 
 
 def leader(end: int = 0) -> Replica:
@@ -213,7 +214,9 @@ def test_silence_leads_out_of_the_isr() -> None:
     assert proposal is not None and proposal.isr == (1, 2)
     assert not replica.advance(), "until the controller says so, 3 counts"
     replica.on_proposal_answered(proposal, accepted(replica, proposal))
-    assert replica.advance() and replica.high_watermark == 10
+    assert not replica.advance(), "until the image says that nobody else is eligible, 3 may be elected"
+    replica.become_leader(Place(isr=(1, 2), replicas=(1, 2, 3), partition_epoch=1), 10, 10, 151)
+    assert replica.high_watermark == 10
 
 
 def test_a_follower_that_keeps_up_with_a_moving_end_is_not_late() -> None:
@@ -339,3 +342,31 @@ def test_the_low_watermark_is_the_smallest_start() -> None:
     assert replica.low_watermark((2, 3), 5) == -1
     assert replica.low_watermark((2,), 5) == 3
     assert replica.low_watermark((), 5) == 5
+
+
+# -- what the controller knows otherwise
+
+
+def test_what_an_eligible_replica_lacks_is_not_committed_whatever_this_node_takes_for_the_minimum() -> None:
+    replica = leader_of_three(isr=(1, 2), min_insync=1)
+    fetch(replica, 2, 0)
+    replica.on_local_append(10, 50, durable=True)
+    place = Place(isr=(1,), replicas=(1, 2, 3), partition_epoch=1, eligible_leader_replicas=(2,))
+    replica.become_leader(place, 10, 10, 60)
+    assert not replica.has_enough_replicas and replica.high_watermark == 0
+    replica.become_leader(Place(isr=(1,), replicas=(1, 2, 3), partition_epoch=2), 10, 10, 70)
+    assert replica.has_enough_replicas and replica.high_watermark == 10
+
+
+def test_a_smaller_isr_is_trusted_only_with_the_image_that_tells_who_became_eligible() -> None:
+    """The minimum was raised, and the answer to a proposal overtook the image that would have said so."""
+    replica = leader_of_three(isr=(1, 2), min_insync=1)
+    fetch(replica, 2, 0)
+    replica.on_local_append(10, 50, durable=True)
+    proposal = replica.propose_shrink(70, 151, LAG_MS)
+    assert proposal is not None and proposal.isr == (1,)
+    replica.on_proposal_answered(proposal, accepted(replica, proposal))
+    assert not replica.advance() and replica.high_watermark == 0
+    place = Place(isr=(1,), replicas=(1, 2, 3), partition_epoch=1, eligible_leader_replicas=(2,))
+    replica.become_leader(place, 10, 10, 152)
+    assert replica.high_watermark == 0
