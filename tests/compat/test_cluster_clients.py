@@ -62,6 +62,7 @@ async def test_aiokafka(cluster: Cluster) -> None:
             bootstrap_servers=cluster.bootstrap,
             group_id=f"group-{topic}",
             auto_offset_reset="earliest",
+            enable_auto_commit=False,  # with it, a consumer that is closed while it has no coordinator never ends
             metadata_max_age_ms=5000,
         ) as consumer,
     ):
