@@ -191,8 +191,10 @@ class Assignments:
                     self._fetchers.follow(partition)
             elif partition is ErrorCode.KAFKA_STORAGE_ERROR:
                 budget -= _LOAD_COSTS
-                self._failed_to_open[key] = None
-                self._alarm.announce(self._alarm.monotonic_ms() + _RETRY_MS)
+                found = self._replicas.find_log(*key)
+                if found is not None and not found.is_offline:  # what is in a failed directory stays closed
+                    self._failed_to_open[key] = None
+                    self._alarm.announce(self._alarm.monotonic_ms() + _RETRY_MS)
         if self._to_open:
             self._call_soon(self._open_some)
         else:

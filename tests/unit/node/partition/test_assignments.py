@@ -6,6 +6,7 @@ import pytest
 from tests.unit.node.partition.cluster import ClusterWorld, batch
 
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.storage.disk import DiskError
 from odradek.storage.log_config import LogConfig
 
 
@@ -156,4 +157,16 @@ async def test_a_log_that_cannot_be_opened_is_tried_again() -> None:
         cluster.pass_time(1_100)
         await cluster.settle()
     await cluster.until(lambda: led_by_others(cluster, 3) == 1, ms_per_turn=5)
+    cluster.stop()
+
+
+async def test_a_log_in_a_failed_directory_is_not_tried_again() -> None:
+    cluster = ClusterWorld()
+    node = cluster.nodes[3]
+    node.dirs.dirs[0].fail(DiskError("d", "broken"))
+    cluster.create()
+    await cluster.settle()
+    assignments = node.replication.assignments
+    assert not assignments._failed_to_open and not assignments._to_open
+    assert node.replicas.get("t", 0) is None
     cluster.stop()

@@ -7,6 +7,7 @@ from tests.unit.node.partition.cluster import ClusterWorld, batch
 
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.messages.fetch import FetchRequest
+from odradek.storage.disk import DiskError
 from odradek.storage.log_config import LogConfig
 
 
@@ -117,7 +118,7 @@ async def test_a_disk_that_fails_stops_its_own_partitions_only() -> None:
     node = cluster.nodes[3]
     failed = [one for one in node.replicas.opened().values() if one.log.home is node.dirs.dirs[0]]
     assert 0 < len(failed) < 6
-    node.dirs.dirs[0].fail(OSError("broken"))  # type: ignore[arg-type]
+    node.dirs.dirs[0].fail(DiskError("d", "broken"))
     followed = [one for one in node.replicas.opened().values() if not one.replica.is_leader]
     sources = node.replication.fetchers._source_of
     assert {one for one in followed if one not in sources} == {one for one in failed if one in followed}
