@@ -11,6 +11,7 @@ from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import parse_header
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
+from odradek.storage.memory_disk import MemoryDisk
 from odradek.storage.retention import NEVER
 
 
@@ -266,11 +267,13 @@ def test_jitter_spreads_the_rolls() -> None:
 def test_a_log_that_is_not_on_disk_is_known_without_a_look_at_the_disk() -> None:
     storage = Storage()
     log = storage.open()
-    calls = storage.disk.calls
+    disk = storage.disk
+    assert isinstance(disk, MemoryDisk)
+    calls = disk.calls
     assert log.is_blank and not log.is_loaded
     assert (log.log_start_offset, log.log_end_offset, log.flushed_offset, log.latest_epoch) == (0, 0, 0, -1)
     assert log.end_offset_for_epoch(3) == (-1, -1) and log.first_undecided_offset is None
-    assert storage.disk.calls == calls and not log.is_loaded
+    assert disk.calls == calls and not log.is_loaded
     append(log, 1)
     assert not log.is_blank and log.log_end_offset == 1
 
