@@ -58,7 +58,7 @@ class Quorum:
                 {voter.node_id: (voter.host, voter.port) for voter in config.quorum_voters},
                 self._receive,
                 self._lost,
-                lambda node_id: None,
+                self._found,
             )
         timeout_ms = config.quorum_fetch_timeout_ms
         raft = RaftConfig(
@@ -179,6 +179,9 @@ class Quorum:
 
     def _receive(self, batch: Batch) -> None:
         self._host.receive(batch)
+
+    def _found(self, node_id: int) -> None:
+        self._host.on_peer_found(node_id)
 
     def _lost(self, node_id: int) -> None:
         self._host.on_peer_lost(node_id)

@@ -255,6 +255,12 @@ class RaftGroup:
             self.raft.on_leader_lost(self._services.now_ms())
             self._services.wake(self)
 
+    def on_peer_found(self, node_id: int) -> None:
+        """What is sent to that node has a way now."""
+        if self._failure is None and node_id in self.raft.configuration.voters:
+            self.raft.on_voter_found(self._services.now_ms())
+            self._services.wake(self)
+
     def on_timer(self) -> None:
         """`raft.next_deadline` has come."""
         if self._failure is None:

@@ -206,6 +206,14 @@ class RaftHost:
         for group in self._groups.values():
             group.on_peer_lost(node_id)
 
+    def on_peer_found(self, node_id: int) -> None:
+        """A hint: that node can be reached now. Groups without a leader ask for votes soon."""
+        self._guard(lambda: self._on_peer_found(node_id))
+
+    def _on_peer_found(self, node_id: int) -> None:
+        for group in self._groups.values():
+            group.on_peer_found(node_id)
+
     async def stop(self) -> None:
         """Make everything durable and end. Open proposals fail with RaftStoppedError. Raises DiskError."""
         for group in self._groups.values():

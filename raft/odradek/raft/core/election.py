@@ -59,6 +59,12 @@ class Election:
         self._lost_leader_id, self._lost_ms = leader_id, now_ms
         self.deadline_ms = min(self.deadline_ms, now_ms + self._random.randrange(0, self._lost_delay_ms_max))
 
+    def on_voter_found(self, now_ms: int) -> None:
+        """There is another voter to be asked, and nobody leads: do not wait out a silence that means nothing."""
+        self.deadline_ms = min(
+            self.deadline_ms, now_ms + self._random.randrange(0, 2 * self._lost_delay_ms_max)
+        )
+
     def forget_leader(self) -> None:
         self._contact_ms = None
 

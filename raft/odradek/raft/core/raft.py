@@ -97,8 +97,7 @@ class Raft:
 
     @property
     def term_start_index(self) -> int | None:
-        """While leading: the index of the entry that opened the term. A leader that applied it has seen
-        everything that was committed before."""
+        """While leading: the index of the entry that opened the term; who applied it has seen all that came before."""
         return self._office.replication.term_start_index if self._office is not None else None
 
     @property
@@ -156,8 +155,7 @@ class Raft:
     # -- inputs
 
     def propose(self, proposals: Sequence[bytes], now_ms: int) -> int | None:
-        """Append proposals to the log; the index of the last one. None when this node does not lead, or when
-        more than `uncommitted_bytes_max` would wait for commitment."""
+        """Append them; the index of the last. None when not leading, or more than `uncommitted_bytes_max` would wait."""
         self._check_quorum(now_ms)
         if self._office is None or not proposals or not self._office.propose(proposals):
             return None
@@ -171,8 +169,7 @@ class Raft:
         return self._office is not None and self._office.change_membership(voters, learners, now_ms)
 
     def transfer_leadership(self, to: int, now_ms: int) -> bool:
-        """Begin to hand over to the voter `to`: no proposals until this node leads no longer, or an election
-        timeout has passed. False when this node does not lead or `to` cannot follow."""
+        """Begin to hand over: no proposals until that is done or an election timeout has passed. False: cannot be."""
         self._check_quorum(now_ms)
         return self._office is not None and self._office.begin_transfer(to, now_ms)
 
@@ -192,11 +189,15 @@ class Raft:
             self._campaign(now_ms)
 
     def on_leader_lost(self, now_ms: int) -> None:
-        """A hint that the leader is gone (its connection broke): ask for votes soon. Should it live, those who
-        still hear it refuse, and its next word ends the matter."""
+        """A hint that the leader is gone: ask for votes soon. Those who still hear it refuse; its next word ends it."""
         if self._office is None and self.leader_id != NO_NODE:
             self._reads.fail_all()
             self._election.on_leader_lost(self.leader_id, now_ms)
+
+    def on_voter_found(self, now_ms: int) -> None:
+        """A hint that another voter can be reached: where no leader is known, ask for votes soon."""
+        if self._office is None and self.leader_id == NO_NODE and self.role != Role.CANDIDATE:
+            self._election.on_voter_found(now_ms)
 
     def on_durable(self, number: int, now_ms: int) -> None:
         """The writes of all `Ready`s up to `number` survive a crash."""
@@ -413,8 +414,7 @@ class Raft:
         self._office = Leadership(self.node_id, self._term, self.config, self.log, self._membership, now_ms)
 
     def _check_quorum(self, now_ms: int) -> None:
-        """A leader that has not heard a quorum for an election timeout is one no longer (perhaps it was
-        paused)."""
+        """A leader that has not heard a quorum for an election timeout is one no longer (perhaps it was paused)."""
         replication = self.replication
         if replication is None or not replication.progress or now_ms < replication.quorum_deadline_ms:
             return

@@ -104,3 +104,12 @@ def test_last_words_that_arrive_after_the_hint_do_not_undo_it_and_signs_of_life_
     assert subject.has_lease(701) and subject.deadline_ms >= 1701
     subject.begin(800)
     assert subject.deadline_ms >= 1800
+
+
+def test_a_voter_that_is_found_brings_the_deadline_near_and_never_puts_it_off() -> None:
+    subject = election()
+    subject.on_voter_found(200)
+    assert 200 <= subject.deadline_ms < 300
+    near = subject.deadline_ms
+    subject.on_voter_found(290)
+    assert subject.deadline_ms == near
