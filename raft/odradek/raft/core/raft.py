@@ -155,7 +155,7 @@ class Raft:
     # -- inputs
 
     def propose(self, proposals: Sequence[bytes], now_ms: int) -> int | None:
-        """Append them; the index of the last. None when not leading, or more than `uncommitted_bytes_max` would wait."""
+        """Append them; the index of the last. None: not leading, or more than `uncommitted_bytes_max` would wait."""
         self._check_quorum(now_ms)
         if self._office is None or not proposals or not self._office.propose(proposals):
             return None
