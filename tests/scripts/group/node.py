@@ -32,6 +32,11 @@ class MemoryLog:
         future.set_result(self._index)
         return future
 
+    def read_index(self) -> asyncio.Future[int]:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future.set_result(self._index)
+        return future
+
 
 class Topics:
     """Topics by name: (id, partitions)."""

@@ -149,12 +149,15 @@ class OffsetsService:
 
     # Fetch
 
-    def fetch(
+    async def fetch(
         self, group_id: str, topics: Sequence[TopicToFetch] | None, by_id: bool = False
     ) -> FetchedGroup:
-        """Committed offsets. `topics` None: all the group has. A group that does not exist has committed
-        nothing.
+        """Committed offsets, none older than what was acknowledged before the call, by whichever coordinator.
+        `topics` None: all the group has. A group that does not exist has committed nothing.
         """
+        error = await self._runtime.confirm(group_id)
+        if error is not ErrorCode.NONE:
+            return FetchedGroup(error, group_id, [])
         shard = self._runtime.read(group_id)
         if isinstance(shard, ErrorCode):
             return FetchedGroup(shard, group_id, [])

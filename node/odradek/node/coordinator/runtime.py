@@ -31,7 +31,7 @@ from odradek.node.coordinator.timers import Timers
 from odradek.node.runtime.alarm import Alarm
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.raft.ports import ProposalTooLargeError
+from odradek.raft.ports import ProposalTooLargeError, RaftError
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,10 @@ class ReplicatedLog(Protocol):
         """The node that leads, as far as known; this node's own id also while `is_leader` is not true yet."""
 
     def propose(self, data: bytes) -> asyncio.Future[int]: ...
+
+    def read_index(self) -> asyncio.Future[int]:
+        """Resolves once a quorum has confirmed, after the call, who leads, and this replica's machine has applied
+        what was committed before it; fails with RaftError."""
 
 
 class GroupCommand(Protocol):
@@ -147,6 +151,17 @@ class Shard:
         """An operation nobody waits for; nothing if this shard is not led here."""
         if self.role is Role.LEADING:
             self._carry_out(operation(self.groups))
+
+    async def confirm(self) -> ErrorCode:
+        """NONE once this replica is known to have led, and seen all that was committed, after the call."""
+        if self.role is not Role.LEADING:
+            return self.error
+        assert self.log is not None
+        try:
+            await self.log.read_index()
+        except RaftError:
+            return ErrorCode.NOT_COORDINATOR
+        return self.error
 
     def on_deadline(self, now_ms: int) -> None:
         """`now_ms` is the alarm's: it may be ahead of the clock by the fraction that a timer fires early."""
@@ -276,6 +291,11 @@ class CoordinatorRuntime:
         """The shard that owns the group, to be asked at once and not kept; or why it cannot be asked."""
         shard = self._shards[shard_of(group_id, len(self._shards))]
         return shard.groups if shard.role is Role.LEADING else shard.error
+
+    async def confirm(self, group_id: str) -> ErrorCode:
+        """Before a `read` that must not miss what another coordinator has acknowledged meanwhile: a node that was
+        paused may have been replaced without having heard of it. NONE, or the error of `read`."""
+        return await self._shards[shard_of(group_id, len(self._shards))].confirm()
 
     def read_all(self) -> Iterator[GroupShard | ErrorCode]:
         """Every shard, as `read` gives it."""

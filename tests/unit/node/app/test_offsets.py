@@ -40,7 +40,7 @@ async def test_partitions_that_do_not_exist_fail_alone() -> None:
         TopicToCommit("u", NO_ID, partitions(0)),
     )
     assert await node.offsets.commit(command).wait() == [UNKNOWN, NONE, UNKNOWN, UNKNOWN, NONE]
-    fetched = node.offsets.fetch("g", [ask("t", 0, 1)]).topics[0]
+    fetched = (await node.offsets.fetch("g", [ask("t", 0, 1)])).topics[0]
     assert fetched.partitions == [FetchedPartition(0, NONE, 10, 3, "m"), FetchedPartition(1)]
 
 
@@ -60,8 +60,8 @@ async def test_topics_by_id() -> None:
         by_id=True,
     )
     assert await node.offsets.commit(command).wait() == [NONE, UNKNOWN, UNKNOWN_ID, UNKNOWN_ID]
-    found = node.offsets.fetch(
-        "g", [ask("", 0, topic_id=T), ask("", 0, 1, topic_id=OTHER)], by_id=True
+    found = (
+        await node.offsets.fetch("g", [ask("", 0, topic_id=T), ask("", 0, 1, topic_id=OTHER)], by_id=True)
     ).topics
     assert found[0].partitions == [FetchedPartition(0, NONE, 10, 3, "m")]
     assert found[1].partitions == [FetchedPartition(0, UNKNOWN_ID), FetchedPartition(1, UNKNOWN_ID)]
@@ -69,13 +69,13 @@ async def test_topics_by_id() -> None:
 
 async def test_a_group_that_does_not_exist_has_committed_nothing() -> None:
     node = Node()
-    fetched = node.offsets.fetch("never", [ask("t", 1, 0), ask("nope", 3)])
+    fetched = await node.offsets.fetch("never", [ask("t", 1, 0), ask("nope", 3)])
     assert fetched.error is NONE
     assert [t.partitions for t in fetched.topics] == [
         [FetchedPartition(1), FetchedPartition(0)],
         [FetchedPartition(3)],
     ]
-    assert node.offsets.fetch("never", None).topics == []
+    assert (await node.offsets.fetch("never", None)).topics == []
 
 
 async def test_all_offsets_of_a_group() -> None:
@@ -83,7 +83,7 @@ async def test_all_offsets_of_a_group() -> None:
     await node.offsets.commit(
         commit(TopicToCommit("t", NO_ID, partitions(0, 1)), TopicToCommit("u", NO_ID, partitions(0)))
     ).wait()
-    found = node.offsets.fetch("g", None).topics
+    found = (await node.offsets.fetch("g", None)).topics
     assert [(t.name, t.topic_id, [p.partition for p in t.partitions]) for t in found] == [
         ("t", T, [0, 1]),
         ("u", U, [0]),
@@ -94,16 +94,16 @@ async def test_a_recreated_topic_starts_without_offsets() -> None:
     node = Node()
     await node.offsets.commit(commit(TopicToCommit("t", NO_ID, partitions(0)))).wait()
     node.topics.topics["t"] = (OTHER, 2)
-    assert node.offsets.fetch("g", None).topics == []
-    assert node.offsets.fetch("g", [ask("t", 0)]).topics[0].partitions == [FetchedPartition(0)]
+    assert (await node.offsets.fetch("g", None)).topics == []
+    assert (await node.offsets.fetch("g", [ask("t", 0)])).topics[0].partitions == [FetchedPartition(0)]
 
 
 async def test_a_deleted_topic_can_be_named_but_has_no_id() -> None:
     node = Node()
     await node.offsets.commit(commit(TopicToCommit("t", NO_ID, partitions(0)))).wait()
     del node.topics.topics["t"]
-    assert [t.name for t in node.offsets.fetch("g", None).topics] == ["t"]
-    assert node.offsets.fetch("g", None, by_id=True).topics == []
+    assert [t.name for t in (await node.offsets.fetch("g", None)).topics] == ["t"]
+    assert (await node.offsets.fetch("g", None, by_id=True)).topics == []
 
 
 async def test_the_coordinator_cannot_be_asked() -> None:
@@ -111,7 +111,7 @@ async def test_the_coordinator_cannot_be_asked() -> None:
     loading = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
     command = commit(TopicToCommit("t", NO_ID, partitions(0, 9)))
     assert node.offsets.commit(command).value == [loading, UNKNOWN]
-    assert node.offsets.fetch("g", [ask("t", 0)]).error is loading
+    assert (await node.offsets.fetch("g", [ask("t", 0)])).error is loading
     assert (await node.offsets.delete("g", [("t", 0)])).error is loading
 
 
@@ -120,6 +120,6 @@ async def test_deleting() -> None:
     await node.offsets.commit(commit(TopicToCommit("t", NO_ID, partitions(0, 1)))).wait()
     result = await node.offsets.delete("g", [("t", 9), ("t", 0), ("nope", 0)])
     assert result == (NONE, (UNKNOWN, NONE, UNKNOWN))
-    assert [p.partition for p in node.offsets.fetch("g", None).topics[0].partitions] == [1]
+    assert [p.partition for p in (await node.offsets.fetch("g", None)).topics[0].partitions] == [1]
     assert (await node.offsets.delete("", [])).error is ErrorCode.INVALID_GROUP_ID
     assert (await node.offsets.delete("never", [])).error is ErrorCode.GROUP_ID_NOT_FOUND

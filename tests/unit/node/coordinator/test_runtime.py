@@ -35,6 +35,7 @@ class MemoryLog:
         self.leader_id: int | None = 1
         self.auto = auto
         self.refusal: Exception | None = None
+        self.asked_ahead: asyncio.Future[int]
         self._machine = machine
         self._waiting: list[tuple[bytes, asyncio.Future[int]]] = []
         self._index = 0
@@ -48,6 +49,12 @@ class MemoryLog:
         if self.auto:
             self.commit()
         return future
+
+    def read_index(self) -> asyncio.Future[int]:
+        self.asked_ahead = asyncio.get_running_loop().create_future()
+        if self.auto:
+            self.asked_ahead.set_result(self._index)
+        return self.asked_ahead
 
     def commit(self) -> None:
         for data, future in self._waiting:
@@ -289,3 +296,24 @@ async def test_what_commits_around_a_change_of_leadership_is_settled_once(start:
     await turn()
     assert answer.value is ErrorCode.NOT_COORDINATOR
     assert committed(runtime) == 5 and not problems
+
+
+async def test_a_read_is_confirmed_by_the_log_and_not_by_what_this_node_believes(start: Start) -> None:
+    runtime, log = start()
+    assert await runtime.confirm("g") is ErrorCode.NONE
+    log.auto = False
+    for replaced in (False, True):
+        answer = asyncio.create_task(runtime.confirm("g"))
+        await turn()
+        assert not answer.done()
+        if replaced:
+            log.asked_ahead.set_exception(NotLeaderError(2))
+        else:
+            log.asked_ahead.set_result(0)
+        assert await answer is (ErrorCode.NOT_COORDINATOR if replaced else ErrorCode.NONE)
+    answer = asyncio.create_task(runtime.confirm("g"))
+    await turn()
+    log.lose_leadership()
+    log.asked_ahead.set_result(7)
+    assert await answer is ErrorCode.NOT_COORDINATOR, "another one leads, and told how far to read"
+    assert await runtime.confirm("g") is ErrorCode.NOT_COORDINATOR

@@ -12,6 +12,7 @@ implemented: transactional offsets, so `require_stable` never has to wait; membe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from odradek.node.app.context import RequestContext
@@ -83,7 +84,7 @@ class OffsetsHandlers:
         )
         return self._offsets.commit(command).map(lambda errors: _committed(request, errors))
 
-    def offset_fetch(
+    async def offset_fetch(
         self, context: RequestContext, request: OffsetFetchRequest, version: int
     ) -> OffsetFetchResponse:
         if version < _FIRST_WITH_GROUPS:
@@ -93,10 +94,10 @@ class OffsetsHandlers:
                 if asked is None
                 else [TopicToFetch(t.name, _ZERO_ID, t.partition_indexes) for t in asked]
             )
-            group = self._offsets.fetch(request.group_id, topics)
+            group = await self._offsets.fetch(request.group_id, topics)
             return _one_group(group, topics or (), version)
         by_id = version >= _FIRST_WITH_TOPIC_IDS
-        groups: list[OffsetFetchResponse.OffsetFetchResponseGroup] = []
+        asked_groups = []
         for asked_group in request.groups:
             wanted = asked_group.topics
             topics = (
@@ -104,8 +105,9 @@ class OffsetsHandlers:
                 if wanted is None
                 else [TopicToFetch(t.name, t.topic_id, t.partition_indexes) for t in wanted]
             )
-            groups.append(_group(self._offsets.fetch(asked_group.group_id, topics, by_id)))
-        return OffsetFetchResponse(groups=groups)
+            asked_groups.append(self._offsets.fetch(asked_group.group_id, topics, by_id))
+        # Why together: the coordinator asks once for all of them whether it still is one.
+        return OffsetFetchResponse(groups=[_group(group) for group in await asyncio.gather(*asked_groups)])
 
     async def offset_delete(
         self, context: RequestContext, request: OffsetDeleteRequest, version: int

@@ -62,7 +62,7 @@ class Kafka:
         answer = await self.handlers.offset_commit(CONTEXT, wire(request, version), version).wait()
         return wire(answer, version)
 
-    def fetch(
+    async def fetch(
         self, version: int, groups: tuple[str, ...] = ("g",), every: bool = False
     ) -> OffsetFetchResponse:
         request = OffsetFetchRequest(
@@ -84,7 +84,8 @@ class Kafka:
                 for group in groups
             ],
         )
-        return wire(self.handlers.offset_fetch(CONTEXT, wire(request, version), version), version)
+        answer = await self.handlers.offset_fetch(CONTEXT, wire(request, version), version)
+        return wire(answer, version)
 
 
 def test_routes_are_the_versions_of_kafka_4_3() -> None:
@@ -129,21 +130,23 @@ async def test_a_generation_of_a_group_that_is_not_there(version: int) -> None:
 async def test_fetch_of_one_group(version: int) -> None:
     kafka = Kafka()
     await kafka.commit(6)
-    (topic,) = kafka.fetch(version).topics
+    (topic,) = (await kafka.fetch(version)).topics
     first, second = topic.partitions
     assert (first.committed_offset, first.metadata, first.error_code) == (42, "m", 0)
     assert first.committed_leader_epoch == (7 if version >= 5 else -1)
     assert (second.committed_offset, second.metadata, second.error_code) == (-1, "", 0)
     if version >= 2:
-        assert [p.partition_index for p in kafka.fetch(version, every=True).topics[0].partitions] == [0]
-        assert kafka.fetch(version, ("never",), every=True).topics == []
+        assert [p.partition_index for p in (await kafka.fetch(version, every=True)).topics[0].partitions] == [
+            0
+        ]
+        assert (await kafka.fetch(version, ("never",), every=True)).topics == []
 
 
 @pytest.mark.parametrize("version", range(8, 11))
 async def test_fetch_of_several_groups(version: int) -> None:
     kafka = Kafka()
     await kafka.commit(9)
-    found = kafka.fetch(version, ("never", "g")).groups
+    found = (await kafka.fetch(version, ("never", "g"))).groups
     assert [group.group_id for group in found] == ["never", "g"]
     assert [[p.committed_offset for p in group.topics[0].partitions] for group in found] == [
         [-1, -1],
@@ -152,13 +155,13 @@ async def test_fetch_of_several_groups(version: int) -> None:
     assert found[1].topics[0].name == ("t" if version < 10 else "")
     assert found[1].topics[0].topic_id == (T if version >= 10 else bytes(16))
     assert {group.error_code for group in found} == {0}
-    everything = kafka.fetch(version, ("never", "g"), every=True).groups
+    everything = (await kafka.fetch(version, ("never", "g"), every=True)).groups
     assert [len(group.topics) for group in everything] == [0, 1]
 
 
 @pytest.mark.parametrize("version", range(1, 11))
 async def test_a_coordinator_that_cannot_be_asked(version: int) -> None:
-    answer = Kafka(leading=False).fetch(version)
+    answer = await Kafka(leading=False).fetch(version)
     loading = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
     if version == 1:
         assert {p.error_code for p in answer.topics[0].partitions} == {loading}
@@ -184,7 +187,7 @@ async def test_delete() -> None:
     )
     deleted = wire(await kafka.handlers.offset_delete(CONTEXT, wire(request, 0), 0), 0)
     assert [(p.partition_index, p.error_code) for p in deleted.topics[0].partitions] == [(9, 3), (0, 0)]
-    assert kafka.fetch(9, every=True).groups[0].topics == []
+    assert (await kafka.fetch(9, every=True)).groups[0].topics == []
     request.group_id = "never"
     deleted = wire(await kafka.handlers.offset_delete(CONTEXT, wire(request, 0), 0), 0)
     assert (deleted.error_code, deleted.topics) == (ErrorCode.GROUP_ID_NOT_FOUND, [])
