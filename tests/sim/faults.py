@@ -21,6 +21,8 @@ from tests.sim.network import Weather
 from tests.sim.verdict import Verdict
 
 _RESTART_US = (50_000, 4_000_000)
+_CUT_US = [(100_000, 1_500_000), (2_500_000, 6_000_000)]
+"""How long a link is cut: shorter than a session, or longer."""
 
 
 class Nemesis:
@@ -137,11 +139,12 @@ class Nemesis:
     # -- the network
 
     def isolate(self, node: Node) -> None:
-        others = [other for other in self._cluster.nodes if other is not node]
-        for other in others:
-            self._cut(node, other)
-            self._cut(other, node)
-        self._later((100_000, 6_000_000), self._cluster.network.mend)
+        """From the other nodes, not from clients: what it takes in meanwhile nobody else has."""
+        for other in self._cluster.nodes:
+            if other is not node:
+                self._cut(node, other)
+                self._cut(other, node)
+        self._later(self._random.choice(_CUT_US), self._cluster.network.mend)
 
     def cut_one_way(self, node: Node) -> None:
         for other in self._cluster.nodes:

@@ -337,7 +337,7 @@ MUTANTS = [
     Mutant(consumers_read_above_the_high_watermark, 10),
     Mutant(producers_forgotten_at_failover, 20),
     Mutant(duplicates_not_recognised, 20),
-    Mutant(leader_elected_outside_the_isr, 20),
+    Mutant(leader_elected_outside_the_isr, 40, 5),
     Mutant(leader_epoch_not_raised, 10),
     Mutant(producer_ids_given_twice, 10),
     Mutant(committed_offsets_lost_with_their_shard, 40),

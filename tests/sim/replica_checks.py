@@ -85,6 +85,7 @@ class _Seen:
     leader_epoch: int = -1
     high_watermark: int = 0
     log_end_offset: int = 0
+    proposal: Any = None
 
 
 @dataclass
@@ -142,8 +143,15 @@ class ReplicaChecks:
                 replica.leader_epoch,
                 replica.high_watermark,
                 replica.log_end_offset,
+                replica.proposal,
             )
-            if now != (before.is_leader, before.leader_epoch, before.high_watermark, before.log_end_offset):
+            if now != (
+                before.is_leader,
+                before.leader_epoch,
+                before.high_watermark,
+                before.log_end_offset,
+                before.proposal,
+            ):
                 self._check_replica(node, tp, replica, before)
                 seen[tp] = _Seen(replica, *now)
 
@@ -211,8 +219,25 @@ class ReplicaChecks:
             check(leader == node.node_id, "P3 one leader per epoch", tp, replica.leader_epoch, leader, node)
             if replica.leader_epoch == max(truth.leaders):
                 self._check_leader_is_complete(node, tp, truth)
+        if replica.proposal is not None:
+            self._check_proposal(node, tp, replica)
         if high_watermark > truth.committed_end:
             self._commit(node, tp, truth, high_watermark)
+
+    def _check_proposal(self, node: Node, tp: TopicPartition, replica: Any) -> None:
+        """Whoever is proposed for the ISR has everything below the high watermark, and it waits for him."""
+        for broker_id in replica.proposal.isr:
+            follower = replica.followers.get(broker_id)
+            if follower is not None and broker_id not in replica.isr:
+                self._verdict.check(
+                    follower.log_end_offset >= replica.high_watermark,
+                    "P2 the high watermark is that of the maximal ISR",
+                    node,
+                    tp,
+                    broker_id,
+                    follower.log_end_offset,
+                    replica.high_watermark,
+                )
 
     def _check_lease(self, node: Node, tp: TopicPartition) -> None:
         """A broker that the metadata has fenced takes no records any more, whether it knows of it or not."""

@@ -57,6 +57,7 @@ class World:
             settings |= {
                 "default.replication.factor": "3",
                 "min.insync.replicas": "2",
+                "replica.lag.time.max.ms": plan.choice(["1500", "30000"]),
                 "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
             }
         self.cluster = Cluster(
