@@ -21,7 +21,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 NS = 1_000_000_000
-GIVE_UP_S = 30
+GIVE_UP_S = 60
 _PLACE = struct.Struct(">qq")  # number of the record, ns at which it was due
 
 
