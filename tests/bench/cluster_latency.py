@@ -4,7 +4,8 @@
 
 Decides: clients and their settings, the schedule. A record's time is that from when it was *due* to be sent, which
 travels in its value, until the consumer holds it; a stall counts against every record that it delays. Partition 0,
-an idempotent producer (acks=all) without linger. Prints one JSON object: end_to_end_ms with mean, p50, p99, p99.9 and max.
+an idempotent producer (acks=all) without linger. Prints one JSON object: end_to_end_ms with mean, p50, p99, p99.9 and
+max.
 """
 
 from __future__ import annotations
