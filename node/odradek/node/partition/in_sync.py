@@ -111,7 +111,9 @@ class InSync:
     def watch(self, partition: Partition) -> None:
         """Followers have something to fetch: look whether they did when the time is up."""
         if not partition.is_lag_watched:
-            self._look_again(partition, self._alarm.monotonic_ms() + self._lag_ms_max)
+            now_ms = self._alarm.monotonic_ms()
+            due_ms = partition.replica.lag_deadline_ms(self._lag_ms_max)
+            self._look_again(partition, now_ms + self._lag_ms_max if due_ms is None else max(due_ms, now_ms))
 
     def _rewatch(self, partition: Partition) -> None:
         due_ms = partition.replica.lag_deadline_ms(self._lag_ms_max)

@@ -63,7 +63,8 @@ class Replicas:
         self.isr_expands = 0
         self.isr_shrinks = 0
         self.on_behind: Callable[[Partition], None] | None = None
-        """Hears of an append by which followers fell behind, unless the partition is being looked after."""
+        """Hears of followers that are behind, by an append or with an image, unless the partition is being looked
+        after."""
         self.low_watermark: Callable[[Partition], int] = lambda partition: partition.log.log_start_offset
         """The smallest log start offset of all live replicas of a partition that is led here."""
 
@@ -155,7 +156,13 @@ class Replicas:
         if is_new:
             self._wake_soon(partition, BROKEN)
         self.after_isr_change(partition, advanced=replica.high_watermark > before)
+        if replica.followers and replica.high_watermark < replica.log_end_offset:
+            self._watch_lag(partition)  # perhaps nothing is appended until what is there is committed
         return is_new
+
+    def _watch_lag(self, partition: Partition) -> None:
+        if not partition.is_lag_watched and self.on_behind is not None:
+            self.on_behind(partition)
 
     def after_isr_change(self, partition: Partition, *, advanced: bool) -> None:
         """The ISR in force may be another: what waits is safe, or will not be for now."""
@@ -194,8 +201,7 @@ class Replicas:
                 self.advance(partition)
             if is_followed:
                 self._wake_soon(partition, APPENDED)
-                if not partition.is_lag_watched and self.on_behind is not None:
-                    self.on_behind(partition)
+                self._watch_lag(partition)
         return result
 
     def _on_flushed(self, partition: Partition) -> None:

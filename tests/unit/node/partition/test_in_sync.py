@@ -109,3 +109,40 @@ async def test_while_the_controller_is_away_both_sets_count(cluster: ClusterWorl
     cluster.cut_from_controller.clear()
     assert (await cluster.result(waiting)).error is ErrorCode.NONE
     assert cluster.place().isr == (1, 2)
+
+
+async def test_a_new_leader_looks_after_those_who_do_not_fetch_from_it(cluster: ClusterWorld) -> None:
+    """What it found in its log is seen by consumers though nobody appends any more."""
+    cluster.cut_from_controller.add(1)
+    cluster.part(1, 3)
+    cluster.nodes[1].produce(batch(), timeout_ms=10**6)
+    await cluster.until(lambda: cluster.nodes[2].partition().durable_end_offset == 1)
+    cluster.part(2, 3)
+    cluster.elect(2, (1, 2, 3))
+    await cluster.settle(200)
+    leader = cluster.nodes[2].partition()
+    assert leader.replica.high_watermark == 0
+    cluster.pass_time(LAG_MS + 20)
+    await cluster.settle(200)
+    assert set(cluster.place().isr) == {1, 2} and leader.replica.high_watermark == 1
+
+
+async def test_who_lags_is_looked_at_again_when_an_image_has_overtaken_the_proposal(
+    cluster: ClusterWorld,
+) -> None:
+    """Nothing more is appended, because everybody waits for what was."""
+    cluster.part(1, 3)
+    cluster.cut_from_controller.add(1)
+    waiting = cluster.nodes[1].produce(batch(), timeout_ms=10**6)
+    await cluster.settle()
+    cluster.pass_time(LAG_MS + 20)
+    leader = cluster.nodes[1].partition()
+    assert leader.replica.proposal is not None
+    cluster.change(isr=(1, 3))  # the controller has taken out another one meanwhile
+    cluster.cut_from_controller.clear()
+    await cluster.settle(200)
+    for _ in range(3):
+        cluster.pass_time(LAG_MS + 20)
+        await cluster.settle(200)
+    assert (await cluster.result(waiting)).error is ErrorCode.NONE
+    assert cluster.place().isr == (1, 2)
