@@ -52,13 +52,9 @@ class Invariants:
         core = node.core
         assert core is not None
         previous = ready.prev_term
-        if ready.entries and (
-            ready.first_index <= node.written_last
-            or any(entry.kind == CONFIGURATION for entry in ready.entries)
-        ):
-            expected = self.configuration_in(core)
-            in_force = core.configuration == expected
-            check(in_force, "R9 the newest configuration is in force", node.id, core.configuration, expected)
+        is_change = any(entry.kind == CONFIGURATION for entry in ready.entries)
+        if is_change or (ready.entries and ready.first_index <= node.written_last):
+            self.check_configuration(node, core)
         node.written_last = ready.first_index + len(ready.entries) - 1
         for index, entry in enumerate(ready.entries, ready.first_index):
             known = self.entries.setdefault((index, entry.term), (previous, entry.data))
@@ -66,6 +62,17 @@ class Invariants:
             previous = entry.term
         if ready.snapshot is not None:
             check(core.role != Role.LEADER, "R10 a leader never loads a snapshot", node.id)
+            self.check_configuration(node, core)
+
+    def check_configuration(self, node: "Node", core: Raft) -> None:
+        """The log of `node` changed in a way that may concern who takes part."""
+        expected, found = self.configuration_in(core), core.configuration
+        check(found == expected, "R9 the newest configuration is in force", node.id, found, expected)
+        log = core.log
+        entries = enumerate(log.all_entries(), log.base_index + 1)
+        changes = [index for index, entry in entries if entry.kind == CONFIGURATION]
+        if core.role == Role.LEADER and len(changes) > 1:
+            check(changes[-2] <= log.commit, "R9 one change of membership at a time", node.id, changes)
 
     def check_applied(self, node: "Node", index: int, entry: Entry) -> None:
         check(index == node.applied + 1, "R2 entries are applied in order", node.id, index, node.applied)

@@ -21,6 +21,7 @@ tests/scripts/raft` writes the output anew, for review as prose. Commands:
     snapshot 1             node 1 stores a snapshot of what it applied, and forgets the log behind it
     crash 1 | restart 1    what was pending is lost
     damage 1               the disk of node 1 (which is down) loses all entries, and says so
+    ruin 1                 the same, and its term and vote too
     log 1                  the log of node 1, one line
     # text                 printed as it is
 """
@@ -270,6 +271,10 @@ class Script:
         member = self.members[int(word)]
         member.entries = []
         member.hard_state = member.hard_state._replace(damaged=True)
+
+    def do_ruin(self, word: str) -> None:
+        self.do_damage(word)
+        self.members[int(word)].hard_state = HardState(damaged=True)
 
     def do_log(self, word: str) -> None:
         log = self.core(word).log

@@ -2,8 +2,10 @@
 
 Decides what is taken over, when a snapshot that came in pieces is complete, and whether this log may be trusted.
 Does not decide whom to follow or for how long (`raft`, `election`). Invariants: a committed entry is never given
-up; an accepted index is what the request proved; a log that lost acknowledged entries (*damaged*) counts again only
-after an entry of the present leader's term is committed in it. Source: Raft thesis 3.5, 5.1.
+up; an accepted index is what the request proved; a node that lost acknowledged entries (*damaged*) accepts nothing,
+it only says how far it is refilled, until the leader tells it that an entry of the leader's term is committed. The
+leader does so once it has made sure that no promise which this node may have forgotten matters (`replication`).
+Source: Raft thesis 3.5, 5.1.
 """
 
 from .config import RaftConfig
@@ -60,9 +62,18 @@ class Following:
 
     def _answer_append(self, message: AppendRequest) -> Answer:
         answer = answer_append(self._log, self._membership, message, self.damaged)
-        if isinstance(answer, AppendAccepted):
-            self._maybe_heal(message.term)
-        return answer
+        if isinstance(answer, AppendRejected):
+            return answer
+        self._maybe_heal(min(message.commit, answer.index), message.term)
+        return self._accepted(message, message.prev_index, answer.index)
+
+    def _accepted(self, words: Words, prev_index: int, index: int) -> Answer:
+        sender, to, term = words.to, words.sender, words.term
+        if not self.damaged:
+            return AppendAccepted(sender, to, term, index)
+        index_term = self._log.term_at(index)
+        assert index_term is not None, (index, self._log.base_index)
+        return AppendRejected(sender, to, term, prev_index, index, index_term, log_lost=True)
 
     def _answer_heartbeat(self, message: Heartbeat) -> Answer:
         log = self._log
@@ -70,21 +81,21 @@ class Following:
             # The leader takes this node for one that holds what it lost, and would send nothing by itself.
             # That is also how a node finds out whose disk was emptied behind its back.
             self.damaged = True
+        if self.damaged:
+            # Its word confirms nobody, since it may have forgotten a vote for a newer leader; and the leader's
+            # commit index speaks of what this node held before, perhaps not of what it was refilled with since.
             hint = (log.last_index, log.last_term)
             return AppendRejected(
                 message.to, message.sender, message.term, message.commit, *hint, log_lost=True
             )
         log.commit_to(message.commit)
-        self._maybe_heal(message.term)
-        # Who lost its log may have lost a vote for a newer leader too: its word confirms nobody.
-        read_round = 0 if self.damaged else message.read_round
-        return HeartbeatResponse(message.to, message.sender, message.term, read_round)
+        return HeartbeatResponse(message.to, message.sender, message.term, message.read_round)
 
     def _answer_chunk(self, chunk: SnapshotChunk) -> Answer | None:
         log, incoming = self._log, self._incoming
         sender, to, term = chunk.to, chunk.sender, chunk.term
         if chunk.index <= log.commit:
-            return AppendAccepted(sender, to, term, log.commit)
+            return self._accepted(chunk, chunk.index, log.commit)
         if chunk.total > self._config.snapshot_bytes_max:
             return None
         if not incoming.add(chunk):
@@ -98,8 +109,7 @@ class Following:
             self._membership.reset(chunk.configuration)
             self.snapshot = SnapshotMeta(chunk.index, chunk.index_term, chunk.total, chunk.configuration)
             self.installed = InstalledSnapshot(chunk.index, chunk.index_term, data, chunk.configuration)
-        self._maybe_heal(term)
-        return AppendAccepted(sender, to, term, chunk.index)
+        return self._accepted(chunk, chunk.index, chunk.index)
 
     def on_snapshot_stored(self, snapshot: SnapshotMeta, keep_from: int) -> None:
         """See `Raft.on_snapshot_stored`."""
@@ -113,10 +123,10 @@ class Following:
         installed, self.installed = self.installed, None
         return installed
 
-    def _maybe_heal(self, term: int) -> None:
-        """A damaged log is whole again once an entry of the present leader's term is committed in it: everything
-        ever acknowledged precedes that entry."""
-        if self.damaged and self._log.term_at(self._log.commit) == term:
+    def _maybe_heal(self, told_commit: int, term: int) -> None:
+        """A damaged log is whole again once the leader says that an entry of its own term, held here, is committed:
+        everything ever acknowledged precedes that entry."""
+        if self.damaged and self._log.term_at(told_commit) == term:
             self.damaged = False
 
 

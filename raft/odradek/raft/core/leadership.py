@@ -129,6 +129,7 @@ class Leadership:
     def maybe_commit(self, now_ms: int) -> None:
         """Commit what a quorum holds, and end a change of membership whose joint configuration is committed."""
         log = self._log
+        self.replication.restore_trust()
         index, before = self.replication.committable_index(), log.commit
         if not log.commit_to(index):
             return
@@ -188,8 +189,17 @@ class Leadership:
             return
         news = False
         if isinstance(message, AppendAccepted):
-            news = progress.on_accepted(message.index)
+            if message.index >= progress.whole_after:
+                if progress.whole_after:
+                    # Accepted after the loss: the word of it was a late one, and this node counts already.
+                    progress.on_whole()
+                news = progress.on_accepted(message.index)
+            else:
+                progress.on_late_acceptance(message.index)
         elif isinstance(message, AppendRejected):
+            if message.log_lost and not progress.whole_after:
+                self._log.append([Entry(self._term, NOOP, b"")])
+                progress.on_log_lost(message.prev_index, self._log.last_index)
             self.replication.on_rejected(message)
         elif isinstance(message, HeartbeatResponse):
             self.reads.on_acknowledged(message.sender, message.read_round)
@@ -197,6 +207,7 @@ class Leadership:
         else:
             progress.on_snapshot_progress(message.index, message.next_offset)
         progress.on_contact(now_ms, self._log.last_index)
+        self.replication.restore_trust()
         if news:
             self.maybe_commit(now_ms)
 

@@ -30,6 +30,7 @@ class Progress:
         "_seen_ms",
         "caught_up_ms",
         "contact_ms",
+        "held_index",
         "match_index",
         "next_index",
         "probe_sent",
@@ -38,6 +39,7 @@ class Progress:
         "snapshot_offset",
         "state",
         "was_heard",
+        "whole_after",
     )
 
     def __init__(self, next_index: int, now_ms: int) -> None:
@@ -56,6 +58,10 @@ class Progress:
         self._seen_ms = now_ms
         self.snapshot: SnapshotMeta | None = None
         self.snapshot_offset = 0
+        # While it has lost its log: how far it says to be refilled, and the entry that settles what it may have
+        # promised and forgotten; 0 otherwise.
+        self.held_index = 0
+        self.whole_after = 0
         self._inflight: deque[tuple[int, int]] = deque()
         self._inflight_bytes = 0
 
@@ -126,11 +132,37 @@ class Progress:
         self.probe_sent = False
         return True
 
-    def on_log_lost(self, next_index: int) -> None:
-        """The follower lost entries it had acknowledged: nothing known of it holds any more."""
-        self.match_index = 0
+    def on_log_lost(self, prev_index: int, whole_after: int) -> None:
+        """First word of it, in answer to a message about `prev_index`: the follower lost entries it had acknowledged,
+        so nothing known of it holds any more. It counts again some time after the entry `whole_after`."""
+        self.match_index = self.held_index = 0
+        self.next_index = prev_index + 1
+        self.whole_after = whole_after
+        if self.state != ProgressState.SNAPSHOT:
+            self._enter(ProgressState.PROBE)
+
+    def on_refilled(self, prev_index: int, held_index: int, next_index: int, last_index: int) -> None:
+        """It says again that it lost its log, and that it may hold the entries up to `held_index` by now."""
+        self.held_index = max(self.held_index, held_index)
+        if self.snapshot is not None and held_index >= self.snapshot.index:
+            self._enter(ProgressState.PROBE)
+        elif self.state != ProgressState.PROBE or prev_index != self.next_index - 1:
+            # Not the answer to the one message under way: each of these would set off another one.
+            return
         self.next_index = next_index
-        self._enter(ProgressState.PROBE)
+        # With nothing to send it would only say the same again, at the speed of the network.
+        self.probe_sent = next_index > last_index
+
+    def on_late_acceptance(self, index: int) -> None:
+        """It accepted entries up to `index`, perhaps before it lost its log: go on from there, and count nothing."""
+        if index >= self.next_index:
+            self.next_index = index + 1
+            self.probe_sent = False
+
+    def on_whole(self) -> None:
+        """It may count again as soon as it says so: tell it."""
+        self.held_index = self.whole_after = 0
+        self.probe_sent = False
 
     def on_heartbeat_response(self) -> None:
         """It lives, so whatever was under way may be lost: allow one more message."""

@@ -14,6 +14,7 @@ from .log_view import LogView
 from .membership import Membership
 from .messages import AppendRejected, AppendRequest, Heartbeat
 from .progress import Progress, ProgressState
+from .quorum import quorum_size
 from .ready import ChunkToSend
 from .types import SnapshotMeta
 
@@ -117,7 +118,10 @@ class Replication:
         self.heartbeat_deadline_ms = _next_beat(now_ms, self._config)
         if self._departing:
             self._see_off()
-        for member in self.progress:
+        for member, progress in self.progress.items():
+            if progress.whole_after:
+                # Its answers to heartbeats set off nothing, so this is where a lost message is sent again.
+                progress.probe_sent = False
             yield self._heartbeat(member, read_round)
 
     def questions(self, read_round: int) -> Iterator[Heartbeat]:
@@ -161,10 +165,11 @@ class Replication:
             else []
         )
         size = sum(len(entry.data) for entry in entries)
-        progress.on_sent(prev_index + len(entries), size, log.commit)
-        return AppendRequest(
-            self._node_id, voter, self._term, prev_index, prev_term, log.commit, tuple(entries)
-        )
+        # A follower that lost its log takes the news that an entry of this term is committed for the sign that it
+        # counts again.
+        commit = min(log.commit, self.term_start_index - 1) if progress.whole_after else log.commit
+        progress.on_sent(prev_index + len(entries), size, commit)
+        return AppendRequest(self._node_id, voter, self._term, prev_index, prev_term, commit, tuple(entries))
 
     def _next_chunk(self, voter: int, progress: Progress) -> ChunkToSend:
         snapshot, offset = progress.snapshot, progress.snapshot_offset
@@ -182,6 +187,30 @@ class Replication:
             length,
         )
 
+    def restore_trust(self) -> None:
+        """Let followers that lost their logs count again, once those who did not have shut out every leader whom the
+        lost ones may have promised anything: among any majority with such a promise is one of those who hold an
+        entry of this term that is younger than the loss."""
+        if self._log.commit < self.term_start_index:
+            return  # there is no sign yet by which to tell them
+        for member, progress in self.progress.items():
+            if progress.whole_after and progress.held_index >= progress.whole_after:
+                configuration = self._membership.configuration
+                halves = (configuration.incoming, configuration.outgoing)
+                if all(self._shuts_out(half, member, progress.whole_after) for half in halves if half):
+                    progress.on_whole()
+
+    def _shuts_out(self, half: frozenset[int], lost: int, index: int) -> bool:
+        holders = sum(self._holds(voter, index) for voter in half)
+        # A majority that includes the lost one has one voter less among the others, so fewer of those meet it.
+        return holders >= (len(half) + 1) // 2 if lost in half else holders >= quorum_size(len(half))
+
+    def _holds(self, voter: int, index: int) -> bool:
+        if voter == self._node_id:
+            return self._log.durable_index >= index
+        progress = self.progress[voter]
+        return not progress.whole_after and progress.match_index >= index
+
     def on_rejected(self, message: AppendRejected) -> None:
         """Find the last place at which both logs may agree, and continue from there."""
         progress = self.progress[message.sender]
@@ -190,7 +219,9 @@ class Replication:
         # snapshot.
         next_index = min(index, message.hint_index) + 1
         if message.log_lost:
-            progress.on_log_lost(next_index)
+            is_held = self._log.term_at(message.hint_index) == message.hint_term
+            held_index = message.hint_index if is_held else 0
+            progress.on_refilled(message.prev_index, held_index, next_index, self._log.last_index)
         else:
             progress.on_rejected(message.prev_index, next_index)
 

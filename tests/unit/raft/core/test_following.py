@@ -62,14 +62,30 @@ def test_what_an_append_brings_is_in_force_and_what_it_replaces_is_not() -> None
     assert (membership.configuration, membership.index) == (Configuration(frozenset({1, 2})), 0)
 
 
-def test_a_damaged_log_confirms_no_reads_until_it_is_whole() -> None:
-    """It may have forgotten that it voted for a newer leader."""
+def test_a_damaged_log_accepts_and_confirms_nothing_until_the_leader_says_that_it_counts() -> None:
+    """It may have forgotten that it voted for a newer leader, and what it acknowledged to that one."""
     log = LogView(0, 0, entries(1))
     subject = following(log, damaged=True)
-    assert subject.answer(Heartbeat(1, 2, 3, 1, 9)) == HeartbeatResponse(2, 1, 3, 0)
-    subject.answer(request(1, 1, 1, 3))
-    assert subject.answer(Heartbeat(1, 2, 3, 2, 9)) == HeartbeatResponse(2, 1, 3, 9)
+    # Not even the commit index of a heartbeat is taken: it speaks of what this node held before.
+    assert subject.answer(Heartbeat(1, 2, 3, 1, 9)) == AppendRejected(2, 1, 3, 1, 1, 1, True)
+    assert log.commit == 0
+    assert subject.answer(request(1, 1, 1, 3)) == AppendRejected(2, 1, 3, 1, 2, 3, True)
+    assert subject.damaged and log.commit == 1
+    assert subject.answer(request(0, 0, 0)) == AppendRejected(2, 1, 3, 0, 1, 1, True)
+    assert subject.answer(request(2, 3, 2)) == AppendAccepted(2, 1, 3, 2)
     assert not subject.damaged
+    assert subject.answer(Heartbeat(1, 2, 3, 2, 9)) == HeartbeatResponse(2, 1, 3, 9)
+
+
+def test_a_damaged_log_is_not_whole_with_a_snapshot_alone() -> None:
+    log = LogView(0, 0, [])
+    subject = Following(CONFIG, log, Membership(MEMBERSHIP.configuration, False), None, True)
+    chunk = SnapshotChunk(1, 2, 3, 9, 3, MEMBERSHIP.configuration, 3, 0, b"abc")
+    assert subject.answer(chunk) == AppendRejected(2, 1, 3, 9, 9, 3, True) and subject.damaged
+    assert subject.answer(chunk) == AppendRejected(2, 1, 3, 9, 9, 3, True)
+    subject.answer(request(9, 3, 8))
+    assert subject.damaged
+    assert subject.answer(request(9, 3, 9)) == AppendAccepted(2, 1, 3, 9) and not subject.damaged
 
 
 def test_a_snapshot_brings_its_configuration() -> None:

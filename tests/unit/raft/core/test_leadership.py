@@ -254,3 +254,73 @@ def test_the_uncommitted_tail_is_bounded_by_its_proposals() -> None:
     subject.accept(2)
     assert subject.office.propose([half])
     assert subject.log.entries(3, 3, 1)[0].kind == NORMAL
+
+
+def lose(subject: Office, member: int, held: int = 0) -> None:
+    """`member` says that it lost its log, and that it holds the leader's entries up to `held` again."""
+    held_term = subject.log.term_at(held)
+    assert held_term is not None
+    subject.office.on_answer(AppendRejected(member, 1, TERM, held, held, held_term, True), 0)
+
+
+@pytest.mark.parametrize(("voters", "enough"), [(2, 0), (3, 1), (4, 1), (5, 2), (6, 2), (7, 3)])
+def test_who_lost_its_log_counts_again_once_the_others_rule_out_that_it_promised_anything(
+    voters: int, enough: int
+) -> None:
+    """It may have voted for a newer leader: any majority with that vote has to meet the others that were asked."""
+    subject = Office(*range(1, voters + 1))
+    others = list(range(3, voters + 1))
+    subject.accept(*others, 2)
+    lose(subject, 2)
+    # An entry younger than the loss settles it; older ones prove nothing.
+    assert subject.log.last_index == 2
+    subject.sync()
+    lose(subject, 2, held=2)
+    for count, other in enumerate(others):
+        progress = subject.office.replication.progress[2]
+        assert bool(progress.whole_after) == (count < enough), count
+        subject.office.on_answer(AppendAccepted(other, 1, TERM, 2), 0)
+    assert not subject.office.replication.progress[2].whole_after
+
+
+def test_who_lost_its_log_neither_counts_nor_hears_of_commitment_until_then() -> None:
+    subject = Office(1, 2, 3)
+    subject.accept(2, 3)
+    subject.office.propose([b"a"])
+    lose(subject, 2)
+    subject.sync()
+    # Late, from before the loss.
+    subject.office.on_answer(AppendAccepted(2, 1, TERM, 2), 0)
+    assert subject.log.commit == 1
+    told = [item for item in subject.office.replication.appends(None) if isinstance(item, AppendRequest)]
+    assert [(item.to, item.commit) for item in told if item.to == 2] == [(2, 0)]
+    lose(subject, 2, held=3)
+    assert [item.to for item in subject.office.replication.appends(None)] == []
+    subject.office.on_answer(AppendAccepted(3, 1, TERM, 3), 0)
+    assert subject.log.commit == 3
+    told = [item for item in subject.office.replication.appends(None) if isinstance(item, AppendRequest)]
+    assert [(item.to, item.commit) for item in told if item.to == 2] == [(2, 3)]
+    subject.office.propose([b"b"])
+    subject.sync()
+    subject.office.on_answer(AppendAccepted(2, 1, TERM, 4), 0)
+    assert subject.log.commit == 4
+
+
+def test_word_of_a_loss_that_comes_late_does_not_shut_out_who_counts_again() -> None:
+    subject = Office(1, 2, 3)
+    subject.accept(2, 3)
+    lose(subject, 2)
+    subject.sync()
+    lose(subject, 2, held=2)
+    subject.accept(3, index=2)
+    # It was told, and counts; what it had said before, in answer to a heartbeat, arrives only now.
+    lose(subject, 2, held=2)
+    assert subject.office.replication.progress[2].whole_after == 3
+    subject.sync()
+    subject.office.on_answer(AppendAccepted(2, 1, TERM, 2), 0)
+    assert subject.log.commit == 2
+    # It goes on from there, though it counts only from the entry that is younger than the word.
+    appends = [item for item in subject.office.replication.appends(None) if isinstance(item, AppendRequest)]
+    assert [(item.prev_index, len(item.entries)) for item in appends if item.to == 2] == [(2, 1)]
+    subject.office.on_answer(AppendAccepted(2, 1, TERM, 3), 0)
+    assert subject.log.commit == 3 and not subject.office.replication.progress[2].whole_after

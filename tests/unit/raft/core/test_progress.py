@@ -65,32 +65,37 @@ def test_probing_goes_down_but_never_below_the_match() -> None:
 
 def test_a_lost_log_forgets_the_match() -> None:
     progress = replicating(7, 12)
-    progress.on_log_lost(1)
-    assert (progress.state, progress.match_index, progress.next_index) == (ProgressState.PROBE, 0, 1)
+    progress.on_log_lost(11, 15)
+    assert (progress.state, progress.match_index, progress.whole_after) == (ProgressState.PROBE, 0, 15)
+    progress.on_refilled(11, 0, 1, last_index=15)
+    assert (progress.next_index, progress.probe_sent) == (1, False)
+    progress.on_sent(15, 10, 0)
+    # Only the answer to the message under way sets off the next one.
+    progress.on_refilled(7, 0, 1, last_index=15)
+    assert progress.probe_sent
+    # Refilled, it is asked again at the next heartbeat, not at once.
+    progress.on_refilled(0, 15, 16, last_index=15)
+    assert (progress.held_index, progress.next_index, progress.probe_sent) == (15, 16, True)
+    progress.on_whole()
+    assert (progress.held_index, progress.whole_after, progress.probe_sent) == (0, 0, False)
 
 
-def test_a_heartbeat_response_frees_one_message() -> None:
-    progress = Progress(5, 0)
-    progress.on_sent(4, 0, 0)
-    progress.on_heartbeat_response()
-    assert not progress.is_paused(*WINDOW)
-    progress = replicating(1, 2)
-    progress.on_sent(2, 1, 0)
-    progress.on_sent(3, 1, 0)
-    progress.on_heartbeat_response()
-    assert progress.inflight == 1 and not progress.is_paused(*WINDOW)
-
-
-def test_a_snapshot_goes_chunk_by_chunk_and_ends_with_its_index() -> None:
+def test_a_lost_log_does_not_begin_the_snapshot_again_that_is_on_its_way() -> None:
     progress = Progress(5, 0)
     progress.begin_snapshot(SnapshotMeta(40, 2, 100, Configuration(frozenset({1, 2, 3}))))
-    progress.probe_sent = True
-    assert not progress.on_snapshot_progress(39, 50)
-    assert not progress.on_snapshot_progress(40, 101)
-    assert progress.is_paused(*WINDOW)
-    assert progress.on_snapshot_progress(40, 50)
-    assert progress.snapshot_offset == 50 and not progress.is_paused(*WINDOW)
-    progress.on_accepted(12)
-    assert progress.state == ProgressState.SNAPSHOT
-    progress.on_accepted(40)
-    assert (progress.state, progress.next_index) == (ProgressState.REPLICATE, 41)
+    progress.on_snapshot_progress(40, 50)
+    progress.on_log_lost(7, 45)
+    progress.on_refilled(7, 0, 1, last_index=45)
+    assert (progress.state, progress.snapshot_offset) == (ProgressState.SNAPSHOT, 50)
+    progress.on_refilled(40, 40, 41, last_index=45)
+    assert (progress.state, progress.next_index, progress.probe_sent) == (ProgressState.PROBE, 41, False)
+
+
+def test_what_was_accepted_before_the_loss_moves_on_and_counts_nothing() -> None:
+    progress = replicating(7, 12)
+    progress.on_log_lost(3, 15)
+    progress.on_sent(9, 10, 0)
+    progress.on_late_acceptance(3)
+    assert progress.probe_sent
+    progress.on_late_acceptance(9)
+    assert (progress.match_index, progress.next_index, progress.probe_sent) == (0, 10, False)

@@ -401,8 +401,9 @@ def test_a_damaged_node_neither_votes_nor_campaigns_until_refilled() -> None:
     raft.step(Heartbeat(2, 1, 3, 4), 0)
     assert now(take(raft)) == [AppendRejected(1, 2, 3, 4, 0, 0, True)]
     raft.step(AppendRequest(2, 1, 3, 0, 0, 2, tuple(entries(1, 1, 3))), 0)
-    assert raft.hard_state.damaged
-    raft.step(Heartbeat(2, 1, 3, 3), 0)
+    assert now(take(raft)) == [AppendRejected(1, 2, 3, 0, 3, 3, True)] and raft.hard_state.damaged
+    raft.step(AppendRequest(2, 1, 3, 3, 3, 3, ()), 0)
+    assert after(take(raft)) == [AppendAccepted(1, 2, 3, 3)]
     assert raft.hard_state == HardState(3, 2, 3, False)
 
 
@@ -450,3 +451,13 @@ def test_two_leaders_in_one_term_stop_the_node() -> None:
 def test_a_torn_commit_index_does_not_point_beyond_the_log() -> None:
     raft = Raft(1, [1, 2, 3], CONFIG, Random(1), LogView(0, 0, entries(1, 1)), HardState(1, 2, 9), None, 0)
     assert raft.log.commit == 2
+
+
+def test_a_voter_that_is_found_brings_the_first_election_near_and_disturbs_no_leader() -> None:
+    raft = node()
+    raft.on_voter_found(0)
+    deadline = raft.next_deadline
+    assert deadline is not None and deadline < 100
+    raft.step(Heartbeat(2, 1, 1, 0), 50)
+    raft.on_voter_found(60)
+    assert raft.next_deadline is not None and raft.next_deadline >= 1050
