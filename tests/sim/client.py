@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from random import Random
 from struct import Struct
 from typing import NamedTuple, TypeVar, cast
@@ -104,6 +105,9 @@ class Client:
         self.loop = loop
         self.random = random
         self.leaders: dict[tuple[str, int], int] = {}
+        self.leader_epochs: dict[tuple[str, int], int] = {}
+        self.on_fenced_read: Callable[[tuple[str, int], str, int, int], None] | None = None
+        """Hears of every fetch that was served: partition, host, the leader epoch it was asked with, and when."""
         self.topic_ids: dict[str, bytes] = {}
         self._bootstrap = bootstrap
         self._addresses: dict[int, Address] = {}
@@ -166,7 +170,9 @@ class Client:
                 continue
             self.topic_ids[topic.name] = topic.topic_id
             for partition in topic.partitions:
-                self.leaders[topic.name, partition.partition_index] = partition.leader_id
+                tp = (topic.name, partition.partition_index)
+                self.leaders[tp] = partition.leader_id
+                self.leader_epochs[tp] = partition.leader_epoch
         return response
 
     async def leader(self, topic: str, index: int) -> Address:

@@ -19,7 +19,7 @@ from tests.sim.cluster import Patches
 from tests.sim.run import pin_hashes, play, say
 
 from odradek.node.app.fetch_reader import FetchReader
-from odradek.node.controller import elections, producer_ids
+from odradek.node.controller import elections, partition_changes, producer_ids
 from odradek.node.controller.image import PartitionImage
 from odradek.node.controller.records import Result
 from odradek.node.coordinator.group.offsets import GroupOffsets
@@ -277,13 +277,12 @@ def leader_elected_outside_the_isr(patch: Patches) -> None:
 
 
 def leader_epoch_not_raised(patch: Patches) -> None:
-    original = elections.next_state
+    original = partition_changes.apply_change
 
-    def lazy(before: PartitionImage, *arguments: Any, **options: Any) -> PartitionImage:
-        after = original(before, *arguments, **options)
-        return after if after is before else after._replace(leader_epoch=before.leader_epoch)
+    def lazy(before: PartitionImage, change: Any) -> PartitionImage:
+        return original(before, change)._replace(leader_epoch=before.leader_epoch)
 
-    _everywhere(patch, "next_state", original, lazy)
+    _everywhere(patch, "apply_change", original, lazy)
 
 
 def producer_ids_given_twice(patch: Patches) -> None:

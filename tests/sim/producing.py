@@ -192,9 +192,14 @@ async def fetch(
     """Read from the leader, as far as it is known, or from `source`. Raises Unanswered."""
     topic, index = tp
     address = source or await client.leader(topic, index)
+    leader_epoch, asked_us = client.leader_epochs.get(tp, -1), client.loop.scheduler.now_us
     size = client.random.choice([300, 4096, 1 << 20])
     partition = FetchRequest.FetchPartition(
-        partition=index, fetch_offset=offset, partition_max_bytes=size, log_start_offset=-1
+        partition=index,
+        current_leader_epoch=leader_epoch,
+        fetch_offset=offset,
+        partition_max_bytes=size,
+        log_start_offset=-1,
     )
     request = FetchRequest(
         max_wait_ms=max_wait_ms,
@@ -212,6 +217,8 @@ async def fetch(
     error = E(found.error_code or response.error_code)
     if error in _MOVED:
         client.forget_leader(topic, index)
+    if error is E.NONE and client.on_fenced_read is not None:
+        client.on_fenced_read(tp, address[0], leader_epoch, asked_us)
     records: list[tuple[int, bytes]] = []
     data = bytes(found.records or b"")
     for at, header in iter_headers(data):

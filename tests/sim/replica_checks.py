@@ -109,6 +109,8 @@ class ReplicaChecks:
         self._truth: dict[TopicPartition, _PartitionTruth] = {}
         self._seen: dict[int, dict[TopicPartition, _Seen]] = {}
         self._cursors: dict[tuple[int, TopicPartition, bool], LogCursor] = {}
+        self._known_epochs: dict[tuple[int, TopicPartition], tuple[int, int]] = {}
+        """(node, partition) -> the leader epoch that its process knows, and since when."""
         self._image: Any = None
         self._images: dict[int, Any] = {}
         self.min_insync = 2 if len(cluster.nodes) > 1 else 1
@@ -159,6 +161,8 @@ class ReplicaChecks:
         """A process is gone."""
         self._seen.pop(node.node_id, None)
         self._images.pop(node.node_id, None)
+        for tp in self._watched:
+            self._known_epochs.pop((node.node_id, tp), None)
 
     def cursor(self, node: Node, tp: TopicPartition, *, durable: bool = False) -> LogCursor:
         """The batches a node has of a partition, up to date."""
@@ -189,6 +193,8 @@ class ReplicaChecks:
         check(
             replica.leader_epoch >= before.leader_epoch, "P3 a leader epoch never goes back", node, tp, before
         )
+        if replica.leader_epoch > before.leader_epoch:
+            self._known_epochs[node.node_id, tp] = (replica.leader_epoch, self._cluster.scheduler.now_us)
         check(high_watermark <= end, "P6 the high watermark is in the log", node, tp, high_watermark, end)
         if end < before.log_end_offset:
             self._verdict.count("truncations")
@@ -309,6 +315,19 @@ class ReplicaChecks:
             tp,
             offset,
             holders,
+        )
+
+    def on_served(self, tp: TopicPartition, host: str, leader_epoch: int, asked_us: int) -> None:
+        """A fetch that named a leader epoch was answered with records, or with none yet."""
+        node = next(node for node in self._cluster.nodes if node.machine.address == host)
+        known, since_us = self._known_epochs.get((node.node_id, tp), (-1, 0))
+        self._verdict.check(
+            leader_epoch == -1 or leader_epoch >= known or since_us >= asked_us,
+            "P3 who knows an old leader epoch only is told so",
+            node,
+            tp,
+            leader_epoch,
+            known,
         )
 
     # -- metadata

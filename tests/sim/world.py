@@ -186,7 +186,9 @@ class World:
         loop = HostLoop(self.scheduler, name, random=self.new_random(name))
         machine.boot(loop)
         bootstrap = [node.address for node in self.cluster.nodes]
-        return Client(loop, bootstrap, self.new_random(f"choices of {name}"))
+        client = Client(loop, bootstrap, self.new_random(f"choices of {name}"))
+        client.on_fenced_read = self.invariants.replicas.on_served
+        return client
 
     def _spawn(
         self,
