@@ -15,6 +15,9 @@ from odradek.raft.core.messages import AppendAccepted, AppendRejected, AppendReq
 from odradek.raft.core.ready import Ready
 from odradek.raft.core.types import CONFIGURATION, NO_NODE, Entry, HardState
 
+# The rarest fault takes a minute to find on a quiet machine.
+pytestmark = pytest.mark.timeout(600)
+
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 

@@ -7,6 +7,9 @@ import pytest
 from tests.property.raft_world import World
 
 
+pytestmark = pytest.mark.timeout(600)
+
+
 def seeds(count: int) -> range:
     if "RAFT_SEED" in os.environ:
         return range(int(os.environ["RAFT_SEED"]), int(os.environ["RAFT_SEED"]) + 1)
