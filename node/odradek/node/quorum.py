@@ -2,8 +2,9 @@
 
 Decides which groups there are (0 is the metadata, then one per coordinator shard), when this node's metadata is as new
 as the cluster's, and that the shards' leaders are spread over the voters: shard i belongs at voter i modulo their
-number, and is handed over when that one is there and caught up. Who votes may change while the cluster runs; the
-shards follow the metadata group (`interbroker.voters`). Does not decide what the groups' machines do.
+number, and is handed over when that one is caught up and has been there for a while, because clients notice a move.
+Who votes may change while the cluster runs; the shards follow the metadata group (`interbroker.voters`). Does not
+decide what the machines of the groups do.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _RETRY_S: Final = 0.02
 _BALANCE_INTERVAL_S: Final = 1.0
 _HEARTBEATS_PER_TIMEOUT: Final = 5
 _FRESH_MS: Final = 500
+_SETTLED_S: Final = 20.0
+"""How long a voter must have been connected to be given leadership back; at the start of this node it need not."""
 
 
 class Quorum:
@@ -80,6 +83,8 @@ class Quorum:
         """Changes who votes, once the groups are open; None where there is only one voter."""
         self._balancing: asyncio.TimerHandle | None = None
         self.balance_interval_s = _BALANCE_INTERVAL_S
+        self._began_s = self._loop.time()
+        self._found_s: dict[int, float] = {}
 
     @property
     def is_alone(self) -> bool:
@@ -181,6 +186,7 @@ class Quorum:
         self._host.receive(batch)
 
     def _found(self, node_id: int) -> None:
+        self._found_s[node_id] = self._loop.time()
         self._host.on_peer_found(node_id)
 
     def _lost(self, node_id: int) -> None:
@@ -196,9 +202,19 @@ class Quorum:
             follow(self.metadata, group)
             voters = sorted(group.membership.incoming)
             preferred = voters[number % len(voters)]
-            if group.is_leader and preferred != self._config.node_id and self._is_ready(group, preferred):
+            if (
+                group.is_leader
+                and preferred != self._config.node_id
+                and self._is_settled(preferred)
+                and self._is_ready(group, preferred)
+            ):
                 log.info("coordinator shard %d is handed to node %d", number, preferred)
                 group.transfer_leadership(preferred).add_done_callback(_look_at_outcome)
+
+    def _is_settled(self, node_id: int) -> bool:
+        now_s = self._loop.time()
+        is_beginning = now_s - self._began_s < _SETTLED_S
+        return is_beginning or now_s - self._found_s.get(node_id, self._began_s) >= _SETTLED_S
 
     def _successor(self, group: RaftGroup) -> int | None:
         others = [voter for voter in sorted(group.membership.incoming) if voter != self._config.node_id]
