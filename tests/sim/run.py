@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -52,6 +53,8 @@ def play(seed: int, chaos_s: float = 10.0, size: int | None = None, *, echo: boo
     """Run one seed in this process."""
     patches = Patches()
     install(patches, RAFT_LIMITS)
+    # Why: a process that was killed leaves coroutines behind that never ran, and never shall.
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
     began = time.perf_counter()
     world = World(seed, size)
     world.invariants.wal.install(patches)
