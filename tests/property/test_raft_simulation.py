@@ -6,7 +6,6 @@ import os
 import pytest
 from tests.property.raft_world import World
 
-
 pytestmark = pytest.mark.timeout(600)
 
 
