@@ -8,6 +8,7 @@ printed with the command that repeats it.
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import sys
@@ -70,7 +71,7 @@ def play(seed: int, chaos_s: float = 10.0, size: int | None = None, *, echo: boo
             world.scheduler.end()
             patches.undo()
     scheduler = world.scheduler
-    return Outcome(
+    outcome = Outcome(
         seed,
         failure,
         scheduler.trace,
@@ -81,6 +82,10 @@ def play(seed: int, chaos_s: float = 10.0, size: int | None = None, *, echo: boo
         world.converged_s,
         list(journal.lines) if failure else [],
     )
+    # Why: a world is one large cycle, and the next one is made before anybody would look for it.
+    del world, scheduler, journal
+    gc.collect()
+    return outcome
 
 
 def play_twice(seed: int, chaos_s: float = 10.0, size: int | None = None) -> Outcome:
