@@ -141,10 +141,14 @@ class Progress:
         if self.state != ProgressState.SNAPSHOT:
             self._enter(ProgressState.PROBE)
 
-    def on_refilled(self, prev_index: int, held_index: int, next_index: int, last_index: int) -> None:
-        """It says again that it lost its log, and that it may hold the entries up to `held_index` by now."""
-        self.held_index = max(self.held_index, held_index)
-        if self.snapshot is not None and held_index >= self.snapshot.index:
+    def on_refilled(
+        self, prev_index: int, hint_index: int, is_held: bool, next_index: int, last_index: int
+    ) -> None:
+        """It says again that it lost its log, and that it is refilled up to `hint_index` by now (`is_held`: with what
+        the leader has there)."""
+        if is_held:
+            self.held_index = max(self.held_index, hint_index)
+        if self.snapshot is not None and hint_index >= self.snapshot.index:
             self._enter(ProgressState.PROBE)
         elif self.state != ProgressState.PROBE or prev_index != self.next_index - 1:
             # Not the answer to the one message under way: each of these would set off another one.
@@ -155,7 +159,11 @@ class Progress:
 
     def on_late_acceptance(self, index: int) -> None:
         """It accepted entries up to `index`, perhaps before it lost its log: go on from there, and count nothing."""
-        if index >= self.next_index:
+        if self.snapshot is not None:
+            if index >= self.snapshot.index:
+                self._enter(ProgressState.PROBE)
+                self.next_index = index + 1
+        elif index >= self.next_index:
             self.next_index = index + 1
             self.probe_sent = False
 

@@ -220,8 +220,8 @@ class Replication:
         next_index = min(index, message.hint_index) + 1
         if message.log_lost:
             is_held = self._log.term_at(message.hint_index) == message.hint_term
-            held_index = message.hint_index if is_held else 0
-            progress.on_refilled(message.prev_index, held_index, next_index, self._log.last_index)
+            last_index = self._log.last_index
+            progress.on_refilled(message.prev_index, message.hint_index, is_held, next_index, last_index)
         else:
             progress.on_rejected(message.prev_index, next_index)
 

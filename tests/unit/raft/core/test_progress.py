@@ -67,14 +67,14 @@ def test_a_lost_log_forgets_the_match() -> None:
     progress = replicating(7, 12)
     progress.on_log_lost(11, 15)
     assert (progress.state, progress.match_index, progress.whole_after) == (ProgressState.PROBE, 0, 15)
-    progress.on_refilled(11, 0, 1, last_index=15)
+    progress.on_refilled(11, 0, True, 1, last_index=15)
     assert (progress.next_index, progress.probe_sent) == (1, False)
     progress.on_sent(15, 10, 0)
     # Only the answer to the message under way sets off the next one.
-    progress.on_refilled(7, 0, 1, last_index=15)
+    progress.on_refilled(7, 0, True, 1, last_index=15)
     assert progress.probe_sent
     # Refilled, it is asked again at the next heartbeat, not at once.
-    progress.on_refilled(0, 15, 16, last_index=15)
+    progress.on_refilled(0, 15, True, 16, last_index=15)
     assert (progress.held_index, progress.next_index, progress.probe_sent) == (15, 16, True)
     progress.on_whole()
     assert (progress.held_index, progress.whole_after, progress.probe_sent) == (0, 0, False)
@@ -85,10 +85,12 @@ def test_a_lost_log_does_not_begin_the_snapshot_again_that_is_on_its_way() -> No
     progress.begin_snapshot(SnapshotMeta(40, 2, 100, Configuration(frozenset({1, 2, 3}))))
     progress.on_snapshot_progress(40, 50)
     progress.on_log_lost(7, 45)
-    progress.on_refilled(7, 0, 1, last_index=45)
+    progress.on_refilled(7, 0, True, 1, last_index=45)
     assert (progress.state, progress.snapshot_offset) == (ProgressState.SNAPSHOT, 50)
-    progress.on_refilled(40, 40, 41, last_index=45)
+    # The snapshot is there; the leader's own log may begin after it by now.
+    progress.on_refilled(40, 40, False, 41, last_index=45)
     assert (progress.state, progress.next_index, progress.probe_sent) == (ProgressState.PROBE, 41, False)
+    assert progress.held_index == 0
 
 
 def test_what_was_accepted_before_the_loss_moves_on_and_counts_nothing() -> None:
@@ -99,3 +101,8 @@ def test_what_was_accepted_before_the_loss_moves_on_and_counts_nothing() -> None
     assert progress.probe_sent
     progress.on_late_acceptance(9)
     assert (progress.match_index, progress.next_index, progress.probe_sent) == (0, 10, False)
+    progress.begin_snapshot(SnapshotMeta(12, 2, 100, Configuration(frozenset({1, 2, 3}))))
+    progress.on_late_acceptance(11)
+    assert progress.state == ProgressState.SNAPSHOT
+    progress.on_late_acceptance(12)
+    assert (progress.state, progress.match_index, progress.next_index) == (ProgressState.PROBE, 0, 13)
