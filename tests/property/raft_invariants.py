@@ -46,6 +46,8 @@ class Invariants:
         self.acknowledged_last = 0
         self.proposed: dict[tuple[int, int], tuple[int, bytes]] = {}
         self.reads_answered = 0
+        self.readers: set[int] = set()
+        """Nodes that had a read answered since the faults ended."""
         self.changes = 0
 
     def check_ready(self, node: "Node", ready: Ready) -> None:
@@ -106,6 +108,7 @@ class Invariants:
         floor = node.reads.pop(read.read_id, None)
         if read.index is not None and floor is not None:
             self.reads_answered += 1
+            self.readers.add(node.id)
             check(read.index >= floor, "R12 a read sees what was acknowledged before", node.id, read, floor)
 
     def check_core(self, node: "Node") -> None:
@@ -174,6 +177,7 @@ class Invariants:
         check(not self.configuration.is_joint, "a change of membership comes to its end", self.configuration)
         for node in self.nodes:
             if node.id in self.configuration.members:
+                check(node.id in self.readers, "every member of a healed group can read", node.id)
                 check(node.applied == last, "a healed group converges", node.id, node.applied, last)
         for index, data in self.acknowledged.items():
             check(self.committed[index].data == data, "P1 an acknowledged proposal is never lost", index)
