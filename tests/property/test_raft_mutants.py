@@ -265,7 +265,7 @@ CUTTING = ("cut", "hint")
         (second_change_before_the_first_is_committed, 40, MOVING),
         (truncated_configuration_stays_in_force, 40, ("change", "cut", "crash")),
         (snapshot_without_its_configuration, 40, ("change", "cut", "crash")),
-        (damaged_node_heals_at_the_first_append, 80, ("rot", "cut", "crash")),
+        (damaged_node_heals_at_the_first_append, 40, ("rot", "one way", "crash", "hint")),
         (chunks_of_different_snapshots_mixed, 40, ("crash", "cut")),
         (read_without_asking, 40, CUTTING),
         (read_before_the_first_entry_of_the_term, 40, CUTTING),
