@@ -236,8 +236,8 @@ class World:
         self.run(CHAOS_MS)
         self.heal()
         self.run(CHAOS_MS + HEALED_MS)
-        applied = -1
-        while applied < (applied := sum(node.applied for node in self.nodes)):
+        reached = -1
+        while reached < (reached := sum(node.applied + node.disk.last_index for node in self.nodes)):
             # The smallest messages carry one entry each, so that catching up takes its time.
             self.run(self.now + HEALED_MS // 2)
         self.invariants.check_converged(LAST_WORDS)
