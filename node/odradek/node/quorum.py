@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -34,7 +35,7 @@ _BALANCE_INTERVAL_S: Final = 1.0
 _HEARTBEATS_PER_TIMEOUT: Final = 5
 _FRESH_MS: Final = 500
 _SETTLED_S: Final = 20.0
-"""How long a voter must have been connected to be given leadership back; at the start of this node it need not."""
+"""How long a voter that was lost must have been back to be given leadership; one that was never lost need not wait."""
 
 
 class Quorum:
@@ -83,8 +84,9 @@ class Quorum:
         """Changes who votes, once the groups are open; None where there is only one voter."""
         self._balancing: asyncio.TimerHandle | None = None
         self.balance_interval_s = _BALANCE_INTERVAL_S
-        self._began_s = self._loop.time()
-        self._found_s: dict[int, float] = {}
+        self.settled_after_s = _SETTLED_S
+        self._returned_s: dict[int, float] = {}
+        """When a voter that was lost was found again; infinity while it is lost."""
 
     @property
     def is_alone(self) -> bool:
@@ -186,10 +188,12 @@ class Quorum:
         self._host.receive(batch)
 
     def _found(self, node_id: int) -> None:
-        self._found_s[node_id] = self._loop.time()
+        if node_id in self._returned_s:
+            self._returned_s[node_id] = self._loop.time()
         self._host.on_peer_found(node_id)
 
     def _lost(self, node_id: int) -> None:
+        self._returned_s[node_id] = math.inf
         self._host.on_peer_lost(node_id)
         self._on_peer_lost(node_id)
 
@@ -212,9 +216,7 @@ class Quorum:
                 group.transfer_leadership(preferred).add_done_callback(_look_at_outcome)
 
     def _is_settled(self, node_id: int) -> bool:
-        now_s = self._loop.time()
-        is_beginning = now_s - self._began_s < _SETTLED_S
-        return is_beginning or now_s - self._found_s.get(node_id, self._began_s) >= _SETTLED_S
+        return self._loop.time() - self._returned_s.get(node_id, -math.inf) >= self.settled_after_s
 
     def _successor(self, group: RaftGroup) -> int | None:
         others = [voter for voter in sorted(group.membership.incoming) if voter != self._config.node_id]

@@ -21,6 +21,8 @@ class Network:
 
     def __init__(self) -> None:
         self.receivers: dict[int, Callable[[Batch], None]] = {}
+        self.on_lost: dict[int, Callable[[int], None]] = {}
+        self.on_found: dict[int, Callable[[int], None]] = {}
         self.port = 0
 
     def join(
@@ -33,6 +35,8 @@ class Network:
         on_peer_found: Callable[[int], None],
     ) -> Network:
         self.receivers[node_id] = on_batch
+        self.on_lost[node_id] = on_peer_lost
+        self.on_found[node_id] = on_peer_found
         return self
 
     async def start(self, host: str, port: int) -> None:
@@ -133,6 +137,29 @@ async def test_shards_come_to_their_nodes() -> None:
     async with asyncio.timeout(20):
         for number in range(6):
             await quorums[number % 3].shards[number].wait_until_leader()
+    for quorum in quorums:
+        await quorum.stop()
+
+
+async def test_a_shard_is_not_given_back_to_a_node_that_has_just_returned() -> None:
+    network = Network()
+    quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
+    for quorum in quorums:
+        quorum.balance_interval_s = 0.02
+        await quorum.start()
+        quorum.open(Machine(), [Machine()])
+    first, second, _ = (quorum.shards[0] for quorum in quorums)
+    async with asyncio.timeout(20):
+        await first.wait_until_leader()
+        for other in (2, 3):
+            network.on_lost[other](1)
+            network.on_found[other](1)
+        await first.transfer_leadership(2)
+        await second.wait_until_leader()
+        await asyncio.sleep(0.2)
+        assert second.is_leader
+        quorums[1].settled_after_s = 0.1
+        await first.wait_until_leader()
     for quorum in quorums:
         await quorum.stop()
 
