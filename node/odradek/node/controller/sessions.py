@@ -3,9 +3,9 @@
 Decides when a session has lapsed, whether a registration of another process under a known number may take its place,
 and when a broker that shuts down may go. Pure: time is an argument, `next_deadline_ms` a query over one heap.
 
-A controller that has just become active knows nothing: every broker gets a fresh session, longer by a margin, since the
-controller before it may have confirmed heartbeats until a moment ago, and a broker acts on such a confirmation for a
-whole session.
+A controller that has just become active knows nothing: every broker gets a fresh session. That is long enough also for
+a broker to which the controller before it has just confirmed a heartbeat: it acts on that for a session after it sent
+it, and it was confirmed only because a quorum still followed that controller then, so before this one was elected.
 
 A second process with a known number (`claim`) takes the place of the first at once where that one has lapsed, was let
 go, has not been heard of by this controller, or its connection is known to be gone. Otherwise it waits for a trial: if
@@ -24,7 +24,8 @@ from typing import Final
 
 TRIAL_HEARTBEATS: Final = 2
 """A broker that is silent for so many heartbeat intervals while another claims its number is taken for dead."""
-FRESH_MARGIN_HEARTBEATS: Final = 2
+FORGIVEN_HEARTBEATS: Final = 2
+"""How long a broker has to be heard of after a time in which this process did not run."""
 
 
 @dataclass(slots=True)
@@ -73,9 +74,8 @@ class Sessions:
     def begin(self, brokers: Iterable[tuple[int, int]], now_ms: int) -> None:
         """This controller has become active: (broker id, epoch) of all that are not fenced."""
         self.clear()
-        lapses_ms = now_ms + self._timeout_ms + FRESH_MARGIN_HEARTBEATS * self._heartbeat_ms
         for broker_id, epoch in brokers:
-            self._put(broker_id, Session(epoch, lapses_ms))
+            self._put(broker_id, Session(epoch, now_ms + self._timeout_ms))
 
     def clear(self) -> None:
         self._by_broker.clear()
@@ -147,7 +147,7 @@ class Sessions:
     def forgive(self, now_ms: int) -> None:
         """Nothing could be heard until now: nobody's session lapses within the next heartbeats."""
         for session in self._by_broker.values():
-            session.lapses_ms = max(session.lapses_ms, now_ms + FRESH_MARGIN_HEARTBEATS * self._heartbeat_ms)
+            session.lapses_ms = max(session.lapses_ms, now_ms + FORGIVEN_HEARTBEATS * self._heartbeat_ms)
 
     def claim(self, broker_id: int, incarnation_id: bytes, now_ms: int) -> Claim:
         """Another process than the registered one, which is not fenced, claims its number."""

@@ -127,7 +127,7 @@ async def test_a_new_controller_gives_everybody_a_session_and_probes(world: Acti
     await world.settle()
     assert world.fenced() == [2]
     assert sorted(world.listeners.asked) == [2, 3]  # not itself
-    await world.run_ms(2_250, 1)
+    await world.run_ms(1_750, 1)
     assert world.fenced() == [2]
     await world.run_ms(500, 1)
     assert world.fenced() == [2, 3]

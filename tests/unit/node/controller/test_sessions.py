@@ -12,12 +12,12 @@ def sessions() -> Sessions:
     return made
 
 
-def test_fresh_sessions_are_longer_by_a_margin() -> None:
+def test_everybody_begins_with_a_whole_session() -> None:
     made = sessions()
-    assert made.next_deadline_ms() == 1_200
-    assert made.pop_lapsed(1_199) == []
-    assert sorted(made.pop_lapsed(1_200)) == [(1, 11), (2, 12)]
-    assert made.pop_lapsed(1_200) == []
+    assert made.next_deadline_ms() == 1_000
+    assert made.pop_lapsed(999) == []
+    assert sorted(made.pop_lapsed(1_000)) == [(1, 11), (2, 12)]
+    assert made.pop_lapsed(1_000) == []
     assert made.next_deadline_ms() is None
 
 
