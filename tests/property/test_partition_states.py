@@ -69,7 +69,8 @@ class Partitions(RuleBasedStateMachine):
     def check_step(self, old: PartitionImage, new: PartitionImage, *, proposed: bool, unclean: bool) -> None:
         told = f"{shown(old)} -> {shown(new)}"
         moved = new.leader != old.leader
-        assert new.leader_epoch - old.leader_epoch == moved, told
+        let_go = not set(old.replicas) <= set(new.replicas)
+        assert new.leader_epoch - old.leader_epoch == (moved or let_go), told
         changed = new != old
         assert new.partition_epoch - old.partition_epoch == changed, told
         if moved and new.leader >= 0 and not unclean:

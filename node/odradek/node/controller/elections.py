@@ -14,8 +14,8 @@ committed record, because the high watermark does not move below that size. With
 member of an ISR stays in it instead.
 
 Invariants: the leader is in the ISR, or there is none; ISR and ELR have no member in common, and the ELR is empty when
-the ISR has `min.insync.replicas` members; the leader epoch grows exactly when the leader changes, the partition epoch
-with every change.
+the ISR has `min.insync.replicas` members; the leader epoch grows exactly when the leader changes or a replica is
+let go, the partition epoch with every change.
 
 Source: KIP-966, KIP-841, KIP-460; Kafka 4.3 PartitionChangeBuilder and ReplicationControlManager, for the outcomes.
 """
@@ -164,11 +164,13 @@ def next_state(
             last_known = (before.leader,)
         elif not electorate.uses_elr:
             isr = replicas  # an unclean change without anybody to lead: whoever comes back first
+    # Whoever is let go deletes its log, and may be back before its last fetches arrive: the epoch tells them apart.
+    is_new_epoch = leader != before.leader or not set(before.replicas) <= set(replicas)
     after = PartitionImage(
         replicas,
         isr,
         leader,
-        before.leader_epoch + (leader != before.leader),
+        before.leader_epoch + is_new_epoch,
         before.partition_epoch,
         directories,
         adding,

@@ -103,8 +103,8 @@ def alter_partitions(
         target = Target(isr=before.isr if set(isr) == set(before.isr) else isr)
         after = next_state(before, electorate, rules_of(topic.name), target)
         changes.add(*place, before, after)
-        # A reassignment that this proposal ended may have taken the leadership from the one who asked.
-        moved = after.leader != before.leader
+        # A reassignment that this proposal ended let replicas go: there is a new epoch, perhaps a new leader.
+        moved = after.leader_epoch != before.leader_epoch
         outcomes.append(
             IsrOutcome(*place, ErrorCode.NEW_LEADER_ELECTED) if moved else IsrOutcome(*place, state=after)
         )

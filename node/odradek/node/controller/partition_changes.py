@@ -8,7 +8,7 @@ one. A set of partition numbers is written as its gaps, one byte each while they
 bytes, and coding and decoding them is one call each.
 
 Invariants: `apply_change(before, change_between(before, after)) == after` for every change that the operations make;
-the leader epoch grows exactly when the leader changes.
+the leader epoch grows exactly when the leader changes or a replica is let go.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Ids = tuple[int, ...]
 
 
 class PartitionChange(NamedTuple):
-    """None: as before. `leader` SAME_LEADER: as before, and so is the leader epoch."""
+    """None: as before. `leader` SAME_LEADER: as before, and its epoch too, which grows with every other value."""
 
     leader: int = SAME_LEADER
     isr: Ids | None = None
@@ -43,7 +43,7 @@ class PartitionChange(NamedTuple):
 
 def change_between(before: PartitionImage, after: PartitionImage) -> PartitionChange:
     return PartitionChange(
-        SAME_LEADER if after.leader == before.leader else after.leader,
+        SAME_LEADER if after.leader_epoch == before.leader_epoch else after.leader,
         None if after.isr == before.isr else after.isr,
         _changed(before.eligible_leader_replicas, after.eligible_leader_replicas),
         _changed(before.last_known_elr, after.last_known_elr),

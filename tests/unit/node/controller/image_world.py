@@ -131,6 +131,8 @@ class ImageWorld:
         """Brings a partition into a state, by the record that would have."""
         before = self.at(name, number)
         after = before._replace(**fields)
+        if after.leader != before.leader:
+            after = after._replace(leader_epoch=before.leader_epoch + 1)
         if "replicas" in fields:
             after = after._replace(directories=tuple(directory(one) for one in after.replicas))
         changes = PartitionChanges()

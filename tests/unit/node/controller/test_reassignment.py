@@ -40,7 +40,7 @@ def test_it_begins_with_all_replicas_and_ends_with_the_wanted_ones(world: ImageW
     assert move(world, 4, 1) == (ErrorCode.NONE, None)
     assert world.show("t") == "1 leads 4 1 2 3, isr 1 2 3, adding 4, removing 2 3 (epoch 0)"
     world.propose("t", (1, 2, 3, 4))
-    assert world.show("t") == "1 leads 4 1, isr 1 4 (epoch 0)"
+    assert world.show("t") == "1 leads 4 1, isr 1 4 (epoch 1)"
     assert list_reassignments(world.image, None) == []
 
 
@@ -54,11 +54,21 @@ def test_what_needs_no_copy_is_done_at_once(world: ImageWorld) -> None:
     assert world.at("t").partition_epoch == epoch
 
 
+def test_a_replica_that_is_let_go_and_comes_back_is_told_by_the_epoch_from_what_it_was(
+    world: ImageWorld,
+) -> None:
+    """Its log was deleted meanwhile: a fetch from before must not count, also where nothing else has changed."""
+    move(world, 1, 2)
+    assert world.show("t") == "1 leads 1 2, isr 1 2 (epoch 1)"
+    move(world, 1, 2, 3)
+    assert world.show("t") == "1 leads 1 2 3, isr 1 2, adding 3 (epoch 1)"
+
+
 def test_a_cancel_goes_back(world: ImageWorld) -> None:
     move(world, 4, 5)
     world.propose("t", (1, 2, 3, 4))
     move(world, cancel=True)
-    assert world.show("t") == "1 leads 1 2 3, isr 1 2 3 (epoch 0)"
+    assert world.show("t") == "1 leads 1 2 3, isr 1 2 3 (epoch 1)"
     assert move(world, cancel=True)[0] is ErrorCode.NO_REASSIGNMENT_IN_PROGRESS
 
 
@@ -79,9 +89,9 @@ def test_a_second_one_starts_from_the_original_replicas(world: ImageWorld) -> No
     assert world.show("t") == "4 leads 4 2, isr 2 4 (epoch 1)"
     move(world, 1, 3)
     move(world, 5, 2)
-    assert world.show("t") == "4 leads 5 2 4, isr 2 4, adding 5, removing 4 (epoch 1)"
+    assert world.show("t") == "4 leads 5 2 4, isr 2 4, adding 5, removing 4 (epoch 2)"
     move(world, cancel=True)
-    assert world.show("t") == "4 leads 2 4, isr 2 4 (epoch 1)"
+    assert world.show("t") == "4 leads 2 4, isr 2 4 (epoch 3)"
 
 
 def test_a_replica_that_was_added_and_is_not_wanted_any_more_goes_at_once(world: ImageWorld) -> None:
@@ -151,4 +161,4 @@ def test_a_dead_broker_is_replaced(world: ImageWorld) -> None:
     move(world, 4, 2, 3)
     assert world.show("t") == "2 leads 4 2 3 1, isr 2 3, adding 4, removing 1 (epoch 1)"
     world.propose("t", (2, 3, 4))
-    assert world.show("t") == "2 leads 4 2 3, isr 2 3 4 (epoch 1)"
+    assert world.show("t") == "2 leads 4 2 3, isr 2 3 4 (epoch 2)"
