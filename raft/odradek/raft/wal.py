@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from odradek.storage.disk import Disk, DiskFullError, File
+from odradek.storage.disk import Disk, DiskFullError, File, replace_file
+from odradek.storage.failed_sync import is_warned, leave_warning, lift_warning
 
 from .core.types import Entry, HardState
 from .syncer import Syncer
@@ -73,12 +74,17 @@ class Wal:
         numbers = sorted(
             int(name[: -len(_SUFFIX)]) for name in disk.listdir(self._path) if name.endswith(_SUFFIX)
         )
-        recovery = recover(self._node_id, [(number, disk.read(self._name(number))) for number in numbers])
+        contents = {number: disk.read(self._name(number)) for number in numbers}
+        recovery = recover(self._node_id, list(contents.items()))
         kept = {segment.number for segment in recovery.segments}
         for number in numbers:
             if number not in kept:
                 disk.remove(self._name(number))
         self._adopt(recovery)
+        if is_warned(disk, self._path):
+            for segment in recovery.segments:
+                replace_file(disk, self._name(segment.number), contents[segment.number][: segment.size])
+            lift_warning(disk, self._path)
         for segment in recovery.segments:
             file = disk.open(self._name(segment.number))
             if file.size > segment.size:
@@ -128,7 +134,8 @@ class Wal:
         self._file = None
 
     def halt(self) -> None:
-        """Give up after a failure: nothing is written any more."""
+        """Give up after a failure: nothing is written any more, and the next process shall not trust what is read."""
+        leave_warning(self._disk, self._path)
         self._parts.clear()
         self._confirmations.clear()
         if self._file is not None:

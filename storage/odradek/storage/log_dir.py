@@ -10,10 +10,8 @@ serves all names that were deleted meanwhile.
 Invariants: once `error` is set it stays until the process ends, nothing in the directory is acknowledged or
 answered again and nothing is synced again. `.kafka_cleanshutdown` is on disk only while no log is open.
 
-After a failed sync the page cache may hold bytes that the disk does not, marked clean: a process that starts on the
-same machine would read them, sync them with success, and lose them at the next power cut. So a failed sync leaves a
-file, `.odradek-failed-sync`, in the page cache as well; where it is found, recovery writes all that it checks once
-more before it syncs.
+A failed sync leaves a warning (`failed_sync`); where it is found, recovery writes all that it checks once more before
+it syncs.
 """
 
 from __future__ import annotations
@@ -39,6 +37,7 @@ from odradek.storage.disk import (
     MissingFileError,
     replace_file,
 )
+from odradek.storage.failed_sync import is_warned, leave_warning, lift_warning
 from odradek.storage.flusher import LogFlusher
 from odradek.storage.log_config import LogConfig
 
@@ -49,7 +48,6 @@ logger = logging.getLogger(__name__)
 
 LOCK_FILE: Final = ".lock"
 DELETE_SUFFIX: Final = "-delete"
-FAILED_SYNC: Final = ".odradek-failed-sync"
 STRAY_SUFFIX: Final = "-stray"
 FUTURE_SUFFIX: Final = "-future"
 MOVED: Final = ".odradek-moved"
@@ -124,7 +122,7 @@ class LogDir:
         if disk.exists(marker):
             self.clean_names = set(self.names)
             disk.remove(marker)
-        if disk.exists(f"{self.path}/{FAILED_SYNC}"):
+        if is_warned(disk, self.path):
             self.suspects = set(self.names)
         disk.sync_dir(self.path)  # for the mark's removal, and for what a killed process has made
         if self.names and not self.clean_names and not self.suspects:
@@ -148,16 +146,9 @@ class LogDir:
         if self.error is None:
             self.error = error
             if isinstance(error, DiskSyncError):
-                self._leave_warning()
+                leave_warning(self.disk, self.path)
             if self.on_failure is not None:
                 self.on_failure(self, error)
-
-    def _leave_warning(self) -> None:
-        try:
-            self.disk.open(f"{self.path}/{FAILED_SYNC}", create=True).close()
-        except DiskError:
-            # Then the disk takes nothing at all, and a start on it will not get far either.
-            logger.warning("%s: the failed sync could not be noted", self.path)
 
     # what logs report
 
@@ -340,7 +331,7 @@ class LogDir:
             self._write_all()
             self._write_start_offsets()
             if not self.suspects:
-                self.disk.remove(f"{self.path}/{FAILED_SYNC}")
+                lift_warning(self.disk, self.path)
                 replace_file(self.disk, f"{self.path}/{CLEAN_SHUTDOWN}", b"")
         self.release_lock()
 

@@ -310,3 +310,23 @@ def test_a_failed_sync_confirms_nothing_ever_again() -> None:
     bench.append(0, [b"b"])
     bench.flush()
     assert bench.durable == [] and len(bench.failures) == 1
+
+
+def test_the_next_process_does_not_trust_what_a_failed_sync_left_in_the_page_cache() -> None:
+    bench = Bench(MemoryDisk()).take(0)
+    bench.disk.sync_dir(".")
+    bench.append(0, [b"a"])
+    bench.flush()
+    bench.append(0, [b"b"])
+    bench.disk.fail_call(2)
+    bench.flush()
+    assert len(bench.failures) == 1
+    bench.wal.halt()
+    again = Bench(bench.disk).take(0)  # the same machine, without a power cut between
+    assert data_of(again.groups[0]) == [b"a", b"b"]
+    again.append(0, [b"c"])
+    again.flush()
+    assert again.durable == [1]
+    again.disk.crash()
+    assert data_of(Bench(again.disk).take(0).groups[0]) == [b"a", b"b", b"c"]
+    assert again.disk.listdir("w") == [FIRST.removeprefix("w/")]

@@ -7,7 +7,8 @@ from tests.unit.storage.kit import NOW_MS, SMALL, Storage, append
 
 from odradek.storage.checkpoints import CLEAN_SHUTDOWN, LOG_START_OFFSETS, RECOVERY_POINTS
 from odradek.storage.disk import DiskError, DiskFullError, DiskSyncError
-from odradek.storage.log_dir import CHECKPOINT_INTERVAL_MS, FAILED_SYNC, MANY_LOGS, RETRY_MS
+from odradek.storage.failed_sync import FAILED_SYNC
+from odradek.storage.log_dir import CHECKPOINT_INTERVAL_MS, MANY_LOGS, RETRY_MS
 from odradek.storage.retention import NEVER
 
 MARK = f"data/{CLEAN_SHUTDOWN}"
