@@ -6,12 +6,14 @@ electing leaders must not disturb anybody: the clients of the partitions notice 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.sim.client import Client, Unanswered
 from tests.sim.history import TopicPartition
 from tests.sim.verdict import Verdict
 
+from odradek.node.kafka_api.forwarding import PAUSE_MS_MIN
 from odradek.proto.kafka.errors import ErrorCode as E
 from odradek.proto.kafka.messages.reassignment import (
     AlterPartitionReassignmentsRequest,
@@ -62,10 +64,11 @@ class Administrator:
         topic = CreateTopicsRequest.CreatableTopic(name=name, num_partitions=count, replication_factor=-1)
         request = CreateTopicsRequest(topics=[topic], timeout_ms=_TIMEOUT_MS)
         before, self.expected[name] = self.expected[name], None
+        began_s = asyncio.get_running_loop().time()
         response = await self.client.ask(self.client.any_address(), request, 7, CreateTopicsResponse)
         error = E(response.topics[0].error_code)
         self._verdict.count(f"create topic {error.name}")
-        if error is E.TOPIC_ALREADY_EXISTS:
+        if error is E.TOPIC_ALREADY_EXISTS and _was_carried_out_once(began_s):
             self._verdict.check(before is not False, "R12 a topic that was deleted is gone", name)
         if error in (E.NONE, E.TOPIC_ALREADY_EXISTS):
             self.expected[name] = True
@@ -75,10 +78,11 @@ class Administrator:
         topic = DeleteTopicsRequest.DeleteTopicState(name=name)
         request = DeleteTopicsRequest(topics=[topic], timeout_ms=_TIMEOUT_MS)
         before, self.expected[name] = self.expected[name], None
+        began_s = asyncio.get_running_loop().time()
         response = await self.client.ask(self.client.any_address(), request, 6, DeleteTopicsResponse)
         error = E(response.responses[0].error_code)
         self._verdict.count(f"delete topic {error.name}")
-        if error is E.UNKNOWN_TOPIC_OR_PARTITION:
+        if error is E.UNKNOWN_TOPIC_OR_PARTITION and _was_carried_out_once(began_s):
             self._verdict.check(before is not True, "R12 a topic that was created is there", name)
         if error in (E.NONE, E.UNKNOWN_TOPIC_OR_PARTITION):
             self.expected[name] = False
@@ -107,6 +111,12 @@ class Administrator:
         if not error:
             error = response.responses[0].partitions[0].error_code
         self._verdict.count(f"move replicas {E(error).name}")
+
+
+def _was_carried_out_once(began_s: float) -> bool:
+    """Whether the answer that is here now came too soon for a second attempt: a node that passes a request on repeats
+    it after a broken connection, and then what was done already answers for itself."""
+    return asyncio.get_running_loop().time() - began_s < PAUSE_MS_MIN / 1000
 
 
 async def check_topics(administrator: Administrator, client: Client, verdict: Verdict) -> None:

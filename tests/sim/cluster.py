@@ -104,6 +104,14 @@ class Node:
             partition.replica.is_leader for partition in opened
         )
 
+    def is_controller(self) -> bool:
+        """The active one, as far as this node knows."""
+        return self.broker is not None and any(
+            group.is_leader
+            for number, group in self.broker._quorum._host._groups.items()
+            if number == quorum_module.METADATA_GROUP
+        )
+
     # -- life and death
 
     def start(self) -> None:

@@ -36,6 +36,8 @@ from odradek.proto.kafka.messages.offsets import (
 _NOT_YET = {E.COORDINATOR_NOT_AVAILABLE, E.COORDINATOR_LOAD_IN_PROGRESS, E.NOT_COORDINATOR}
 _LOST_PLACE = {E.UNKNOWN_MEMBER_ID, E.ILLEGAL_GENERATION, E.REBALANCE_IN_PROGRESS, E.FENCED_INSTANCE_ID}
 _ROUND_MS = 150
+_BUSY_MS = (1_000, 9_000)
+"""How long an application works on what it has read, now and then: longer than its session, perhaps."""
 
 
 class _RejoinNeeded(Exception):
@@ -54,7 +56,12 @@ class Member:
     """One member of `group`, subscribed to all partitions of `topics`."""
 
     def __init__(
-        self, client: Client, history: History, group: str, partitions: list[TopicPartition]
+        self,
+        client: Client,
+        history: History,
+        group: str,
+        partitions: list[TopicPartition],
+        busy_chance: float,
     ) -> None:
         self.client = client
         self._history = history
@@ -63,6 +70,7 @@ class Member:
         self._member_id = ""
         self._coordinator: Address | None = None
         self.place: _Place | None = None
+        self._busy_chance = busy_chance
 
     async def run(self) -> None:
         while True:
@@ -162,6 +170,8 @@ class Member:
         for tp in list(place.positions):
             advanced |= await self._consume(place, tp)
         if advanced:
+            if self.client.random.random() < self._busy_chance:
+                await self.client.pause(*_BUSY_MS)
             await self._commit(place)
         await self.client.pause(_ROUND_MS // 2, _ROUND_MS)
 

@@ -43,6 +43,7 @@ class Nemesis:
             self.freeze,
             self.isolate,
             self.cut_one_way,
+            self.deafen,
             self.split,
             self.reset_connections,
             self.bad_weather,
@@ -151,6 +152,13 @@ class Nemesis:
             if other is not node and self._random.random() < 0.7:
                 self._cut(node, other) if self._random.random() < 0.5 else self._cut(other, node)
         self._later((100_000, 6_000_000), self._cluster.network.mend)
+
+    def deafen(self, node: Node) -> None:
+        """It hears nothing from the active controller, which hears it: what it asks for is done, unknown to it."""
+        for other in self._cluster.nodes:
+            if other is not node and other.is_controller():
+                self._cut(other, node)
+        self._later((20_000, 3_000_000), self._cluster.network.mend)
 
     def split(self, node: Node) -> None:
         """Clients too are on one side or the other."""

@@ -22,8 +22,9 @@ from odradek.node.app.fetch_reader import FetchReader
 from odradek.node.controller import elections, partition_changes, producer_ids
 from odradek.node.controller.image import PartitionImage
 from odradek.node.controller.records import Result
+from odradek.node.coordinator.group.commands import NO_MEMBER_ID, CommitOffsets
 from odradek.node.coordinator.group.offsets import GroupOffsets
-from odradek.node.coordinator.group.stored import StoredGroups
+from odradek.node.coordinator.group.shard import GroupShard
 from odradek.node.interbroker.lease import Lease
 from odradek.node.partition import truncation
 from odradek.node.partition.fetch_schedule import FetchSchedule
@@ -298,18 +299,24 @@ def producer_ids_given_twice(patch: Patches) -> None:
 # -- groups
 
 
-def committed_offsets_lost_with_their_shard(patch: Patches) -> None:
-    original = StoredGroups.restore
+def committed_offsets_lost_with_their_coordinator(patch: Patches) -> None:
+    original = GroupShard.lead
 
-    def forgetful(self: StoredGroups, data: bytes) -> None:
-        original(self, data)
-        for group in self.groups.values():
+    def forgetful(self: GroupShard, now: Any) -> Any:
+        for group in self.stored.groups.values():
             group.offsets.clear()
+        return original(self, now)
 
-    patch.setattr(StoredGroups, "restore", forgetful)
+    patch.setattr(GroupShard, "lead", forgetful)
 
 
 def commits_of_an_old_generation_taken(patch: Patches) -> None:
+    original = GroupOffsets.commit
+
+    def lenient(self: GroupOffsets, command: CommitOffsets, *rest: Any) -> None:
+        original(self, command._replace(member_id=NO_MEMBER_ID, instance_id=None), *rest)
+
+    patch.setattr(GroupOffsets, "commit", lenient)
     patch.setattr(GroupOffsets, "_check_commit", lambda self, group, command: ErrorCode.NONE)
 
 
@@ -328,7 +335,7 @@ MUTANTS = [
     Mutant(follower_truncates_below_the_high_watermark, 40),
     Mutant(truncation_skipped, 40),
     Mutant(isr_expands_one_record_early, 40),
-    Mutant(high_watermark_over_the_isr_instead_of_the_maximal_isr, 40),
+    Mutant(high_watermark_over_the_isr_instead_of_the_maximal_isr, 60, None),
     Mutant(high_watermark_does_not_wait_for_one_follower, 10),
     Mutant(min_insync_replicas_ignored, 20),
     Mutant(lease_ignored, 40),
@@ -339,8 +346,8 @@ MUTANTS = [
     Mutant(leader_elected_outside_the_isr, 40, 5),
     Mutant(leader_epoch_not_raised, 10),
     Mutant(producer_ids_given_twice, 10),
-    Mutant(committed_offsets_lost_with_their_shard, 40),
-    Mutant(commits_of_an_old_generation_taken, 60),
+    Mutant(committed_offsets_lost_with_their_coordinator, 40),
+    Mutant(commits_of_an_old_generation_taken, 100),
 ]
 
 

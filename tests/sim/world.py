@@ -76,6 +76,10 @@ class World:
         self.producing: list[asyncio.Task[None]] = []
         self.administering: list[asyncio.Task[None]] = []
         self.members: list[Member] = []
+        """Those that live."""
+        self._members_made = 0
+        self.busy_chance = plan.choice([0.0, 0.1])
+        """How often a member is busy for seconds before it commits."""
         self.administrators: list[Administrator] = []
 
     def new_random(self, concern: str) -> Random:
@@ -131,15 +135,18 @@ class World:
 
     def add_member(self) -> None:
         """One more in the group."""
-        name = f"member{len(self.members)}"
-        member = Member(self.new_client(name), self.history, GROUP, self.partitions)
+        self._members_made += 1
+        name = f"member{self._members_made}"
+        member = Member(self.new_client(name), self.history, GROUP, self.partitions, self.busy_chance)
         self.members.append(member)
         self._spawn(member.client.loop, member.run)
 
     def crash_member(self, _: Node) -> None:
         """A member's process ends, and another one takes its place."""
         if self.members:
-            machine = self.random.choice(self.members).client.loop.machine
+            member = self.random.choice(self.members)
+            self.members.remove(member)
+            machine = member.client.loop.machine
             assert machine is not None
             machine.end_process(power_cut=self.random.random() < 0.5)
             self.add_member()
