@@ -65,6 +65,23 @@ def test_sequences() -> None:
     assert (producer.producer_id, producer.producer_epoch, producer.last_sequence) == (9, 1, 3)
 
 
+def test_a_producer_that_was_refused_begins_at_its_first_batch() -> None:
+    log = Storage().open()
+
+    def error(producer: int, sequence: int) -> ErrorCode:
+        data = batch(2, producer=(producer, 1, sequence))
+        return log.append_as_leader(data, 0, NOW_MS, after_refusal=True).error
+
+    assert error(9, 2) == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert error(9, 0) == ErrorCode.NONE
+    assert error(9, 2) == ErrorCode.NONE
+    assert error(9, 6) == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    data = batch(2, producer=(8, 1, 40))
+    assert log.append_as_leader(data, 0, NOW_MS).error == ErrorCode.NONE, (
+        "otherwise it may have been forgotten"
+    )
+
+
 def test_an_append_is_flushed_when_the_flusher_says_so() -> None:
     storage = Storage()
     log = storage.open()

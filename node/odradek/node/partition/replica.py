@@ -56,6 +56,7 @@ class Replica:
         "node_id",
         "partition_epoch",
         "proposal",
+        "refused_ms",
     )
 
     def __init__(self, node_id: int, min_insync_replicas: int = 1) -> None:
@@ -72,6 +73,8 @@ class Replica:
         # Of a leader:
         self.epoch_start_offset = 0
         """Where the log ended when this replica became leader: whoever has less cannot be in sync."""
+        self.refused_ms = 0
+        """When producers were last refused here, as far as is known: before this replica became leader, and since."""
         self.followers: dict[int, FollowerProgress] = {}
         self.proposal: IsrProposal | None = None
         self.has_enough_replicas = True
@@ -109,6 +112,7 @@ class Replica:
             self.followers = {}
             self.proposal = None
             self.epoch_start_offset = log_end_offset
+            self.refused_ms = now_ms
         elif place.partition_epoch > self.partition_epoch:
             self.proposal = None
         followers = {}

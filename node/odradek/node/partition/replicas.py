@@ -24,6 +24,8 @@ from odradek.storage.log import AppendResult, PartitionLog
 __all__ = ["Partition", "Replicas"]
 
 ACKS_ALL: Final = -1
+_REPEATED_WITHIN_MS: Final = 2_000
+"""A batch that was refused comes again within this time, after those that were under way behind it."""
 _NOT_LEADER: Final = AppendResult(ErrorCode.NOT_LEADER_OR_FOLLOWER)
 
 
@@ -184,19 +186,24 @@ class Replicas:
     ) -> AppendResult:
         """Append one client batch; safe once the high watermark (or, with acks=1, the durable end) is past it."""
         replica = partition.replica
+        is_followed = bool(replica.followers)
+        monotonic_ms = self._monotonic() if is_followed else 0
         if not self._lease.is_held():
+            replica.refused_ms = monotonic_ms
             return _NOT_LEADER
         if acks == ACKS_ALL and not replica.has_enough_replicas:
+            replica.refused_ms = monotonic_ms
             return AppendResult(ErrorCode.NOT_ENOUGH_REPLICAS)
         log = partition.log
-        result = log.append_as_leader(records, replica.leader_epoch, now_ms, version)
+        after_refusal = is_followed and monotonic_ms - replica.refused_ms < _REPEATED_WITHIN_MS
+        result = log.append_as_leader(
+            records, replica.leader_epoch, now_ms, version, after_refusal=after_refusal
+        )
         if result.error is ErrorCode.NONE and not result.duplicate:
             size = len(records or ())
             partition.appended_bytes += size
             partition.traffic.bytes_in += size
             partition.traffic.messages_in += result.last_offset - result.base_offset + 1
-            is_followed = bool(replica.followers)
-            monotonic_ms = self._monotonic() if is_followed else 0
             if replica.on_local_append(log.log_end_offset, monotonic_ms, durable=not log.durable_gating):
                 self.advance(partition)
             if is_followed:

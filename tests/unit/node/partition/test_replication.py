@@ -110,6 +110,34 @@ async def test_an_idempotent_producer_is_recognised_by_the_next_leader(cluster: 
     assert gap.error is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
 
 
+async def test_a_later_batch_is_not_taken_before_an_earlier_one_that_was_refused(
+    cluster: ClusterWorld,
+) -> None:
+    """A client takes the success of the later one for that of both."""
+    cluster.create()
+    await following(cluster)
+    cluster.pass_time(5_000)
+    leader = cluster.nodes[1]
+
+    async def produce(sequence: int) -> ErrorCode:
+        return (await cluster.result(leader.produce(batch(1, producer_id=7, sequence=sequence)))).error
+
+    leader.lease.held = False
+    assert await produce(0) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    leader.lease.held = True
+    assert await produce(1) is ErrorCode.NOT_LEADER_OR_FOLLOWER, "it was under way behind the first"
+    assert [await produce(0), await produce(1)] == [ErrorCode.NONE, ErrorCode.NONE]
+    cluster.elect(2, (2, 3))
+    leader = cluster.nodes[2]
+    await following(cluster, leader=2)
+    other = batch(1, producer_id=8, sequence=1)
+    assert (await cluster.result(leader.produce(bytearray(other)))).error is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    cluster.pass_time(2_000)
+    assert (await cluster.result(leader.produce(other))).error is ErrorCode.NONE, (
+        "it was forgotten, as it seems"
+    )
+
+
 async def test_below_min_insync_replicas_nothing_is_taken_and_what_waits_is_told(
     cluster: ClusterWorld,
 ) -> None:
