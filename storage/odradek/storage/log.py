@@ -252,15 +252,9 @@ class PartitionLog:
         leader_epoch: int,
         now_ms: int,
         produce_version: int = 13,
-        *,
         after_refusal: bool = False,
     ) -> AppendResult:
-        """Append one produced batch, stamped in place; `records` must be writable. See `AppendResult`.
-
-        `after_refusal`: until a moment ago this replica refused what producers sent. One that is not known here has to
-        begin at sequence 0 then, or else it is asked to send again (NOT_LEADER_OR_FOLLOWER): a batch before this one
-        was refused, and a client takes the success of the later one for that of both.
-        """
+        """Append one produced batch, stamped in place; `records` must be writable. `after_refusal`: ProducerState."""
         local = self._local
         if local is None or self.home.error is not None:
             local = self.load(now_ms)
@@ -274,10 +268,7 @@ class PartitionLog:
         buffer, header, base_offset, last_offset, max_timestamp, append_time_ms = found
         is_idempotent = header.producer_id >= 0
         if is_idempotent:
-            producers = self._producers.state
-            if after_refusal and header.base_sequence > 0 and producers.entry(header.producer_id) is None:
-                return AppendResult(ErrorCode.NOT_LEADER_OR_FOLLOWER)
-            verdict = producers.check(header)
+            verdict = self._producers.state.check(header, after_refusal=after_refusal)
             if verdict is not None:
                 return refused(verdict, config, self._start)
         size = len(buffer)
@@ -289,7 +280,7 @@ class PartitionLog:
         except DiskError as error:
             return AppendResult(self._on_error(error), error_message=error.reason)
         if is_idempotent:
-            producers.update(header, None, now_ms)
+            self._producers.state.update(header, None, now_ms)
         self._after_append(local, size, now_ms)
         return AppendResult(_NONE, base_offset, last_offset, append_time_ms, self._start)
 

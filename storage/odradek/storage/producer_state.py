@@ -177,18 +177,23 @@ class ProducerState:
     # ---- judging a client's batch
 
     def check(
-        self, header: BatchHeader, *, first_sequence_is_zero: bool = False
+        self, header: BatchHeader, *, first_sequence_is_zero: bool = False, after_refusal: bool = False
     ) -> Duplicate | ErrorCode | None:
         """Judge a data batch from a client; None when it may be appended. Changes nothing.
 
         `first_sequence_is_zero`: the producer follows transactions V2, which start every epoch at
         sequence 0, so a producer that is not known here may not start elsewhere.
+        `after_refusal`: until a moment ago this replica refused what producers sent. One that is not known here has to
+        begin at sequence 0 then, or else it is asked to send again (NOT_LEADER_OR_FOLLOWER): a batch before this one
+        was refused, and a client takes the success of the later one for that of both.
         """
         if header.producer_id < 0:
             return None
         entry = self._entries.get(header.producer_id)
         first = header.base_sequence
         if entry is None:
+            if after_refusal and first > 0:
+                return ErrorCode.NOT_LEADER_OR_FOLLOWER
             return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER if first_sequence_is_zero and first != 0 else None
         if entry.epoch == header.producer_epoch:
             batch = entry.find(first, header.last_sequence)
