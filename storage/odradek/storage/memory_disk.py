@@ -58,9 +58,13 @@ class _Node:
                 sync.limit, sync.is_disturbed = offset, True
 
     def make_durable(self, lose: bool) -> None:
-        del self.durable[self.stable :]
-        tail = memoryview(self.data)[self.stable :]
-        self.durable += bytes(len(tail)) if lose else tail
+        """`lose`: nothing was written, so the disk has what it had there before, and nothing where nothing was."""
+        if lose:
+            del self.durable[len(self.data) :]
+            self.durable += bytes(len(self.data) - len(self.durable))
+        else:
+            del self.durable[self.stable :]
+            self.durable += memoryview(self.data)[self.stable :]
         self.stable = len(self.data)
 
     def after_crash(self, rng: Random | None) -> None:

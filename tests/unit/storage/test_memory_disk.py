@@ -110,6 +110,22 @@ def test_a_failed_sync_loses_for_good_what_processes_still_see() -> None:
     assert disk.read("d/f") == b"\0\0\0"
 
 
+def test_a_failed_sync_leaves_what_the_disk_had_in_that_place() -> None:
+    disk = _disk()
+    file = disk.open("d/f", create=True)
+    disk.sync_dir("d")
+    file.append([b"abc"])
+    file.sync()
+    file.append([b"def"])
+    file.pwrite(0, b"x")
+    disk.fail_call(1)
+    with pytest.raises(DiskSyncError):
+        file.sync()
+    assert file.pread(0, 6) == b"xbcdef"
+    disk.crash()
+    assert disk.read("d/f") == b"abc\0\0\0"
+
+
 def test_the_nth_call_fails() -> None:
     disk = _disk()
     file = disk.open("d/f", create=True)
