@@ -262,7 +262,7 @@ def producers_forgotten_at_failover(patch: Patches) -> None:
 
 
 def duplicates_not_recognised(patch: Patches) -> None:
-    patch.setattr(ProducerState, "check", lambda self, header: None)
+    patch.setattr(ProducerState, "check", lambda self, header, **options: None)
 
 
 # -- the controller
