@@ -264,7 +264,8 @@ def test_admin_groups(node: Server, admin: Any, topic: CreateTopic) -> None:
     assert "GroupIdNotFound" in admin.delete_groups([group])[group]
 
 
-def test_admin_cluster(node: Server, admin: Any) -> None:
+def test_admin_cluster(node: Server, admin: Any, topic: CreateTopic) -> None:
+    topic()
     found = admin.describe_cluster()
     assert len(found["cluster_id"]) == 22
     (broker,) = found["brokers"]
