@@ -106,11 +106,10 @@ class Node:
 
     def is_controller(self) -> bool:
         """The active one, as far as this node knows."""
-        return self.broker is not None and any(
-            group.is_leader
-            for number, group in self.broker._quorum._host._groups.items()
-            if number == quorum_module.METADATA_GROUP
-        )
+        if self.broker is None:
+            return False
+        metadata = self.broker._quorum._host._groups.get(quorum_module.METADATA_GROUP)
+        return metadata is not None and bool(metadata.is_leader)
 
     # -- life and death
 

@@ -347,7 +347,7 @@ class RaftHost:
         self.failure = error
         bug = None if isinstance(error, DiskError) else error
         logger.error("%s: consensus stops: %s", self._path, error, exc_info=bug)
-        self._services.wal.halt()
+        self._services.wal.halt(error)
         for group in self._groups.values():
             group.stop(error)
         if self._timer is not None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from odradek.storage.disk import Disk, DiskFullError, File, replace_file
+from odradek.storage.disk import Disk, DiskFullError, DiskSyncError, File, replace_file
 from odradek.storage.failed_sync import is_warned, leave_warning, lift_warning
 
 from .core.types import Entry, HardState
@@ -133,9 +133,11 @@ class Wal:
         self._file.close()
         self._file = None
 
-    def halt(self) -> None:
-        """Give up after a failure: nothing is written any more, and the next process shall not trust what is read."""
-        leave_warning(self._disk, self._path)
+    def halt(self, error: Exception) -> None:
+        """Give up after a failure: nothing is written any more. What a failed sync left, the next process must not
+        trust."""
+        if isinstance(error, DiskSyncError):
+            leave_warning(self._disk, self._path)
         self._parts.clear()
         self._confirmations.clear()
         if self._file is not None:

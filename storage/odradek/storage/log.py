@@ -254,7 +254,7 @@ class PartitionLog:
         produce_version: int = 13,
         after_refusal: bool = False,
     ) -> AppendResult:
-        """Append one produced batch, stamped in place; `records` must be writable. `after_refusal`: ProducerState."""
+        """Append a produced batch, stamped in place: `records` is writable. `after_refusal`: `ProducerState.check`."""
         local = self._local
         if local is None or self.home.error is not None:
             local = self.load(now_ms)

@@ -321,7 +321,7 @@ def test_the_next_process_does_not_trust_what_a_failed_sync_left_in_the_page_cac
     bench.disk.fail_call(2)
     bench.flush()
     assert len(bench.failures) == 1
-    bench.wal.halt()
+    bench.wal.halt(bench.failures[0])
     again = Bench(bench.disk).take(0)  # the same machine, without a power cut between
     assert data_of(again.groups[0]) == [b"a", b"b"]
     again.append(0, [b"c"])

@@ -104,10 +104,10 @@ def alter_partitions(
         after = next_state(before, electorate, rules_of(topic.name), target)
         changes.add(*place, before, after)
         # A reassignment that this proposal ended let replicas go: there is a new epoch, perhaps a new leader.
-        moved = after.leader_epoch != before.leader_epoch
-        outcomes.append(
-            IsrOutcome(*place, ErrorCode.NEW_LEADER_ELECTED) if moved else IsrOutcome(*place, state=after)
-        )
+        if after.leader_epoch != before.leader_epoch:
+            outcomes.append(IsrOutcome(*place, ErrorCode.NEW_LEADER_ELECTED))
+        else:
+            outcomes.append(IsrOutcome(*place, state=after))
     return Result(changes.records(), AlterPartitionsOutcome(outcomes=outcomes))
 
 

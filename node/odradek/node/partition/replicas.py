@@ -24,8 +24,6 @@ from odradek.storage.log import AppendResult, PartitionLog
 __all__ = ["Partition", "Replicas"]
 
 ACKS_ALL: Final = -1
-_REPEATED_WITHIN_MS: Final = 2_000
-"""A batch that was refused comes again within this time, after those that were under way behind it."""
 _NOT_LEADER: Final = AppendResult(ErrorCode.NOT_LEADER_OR_FOLLOWER)
 
 
@@ -189,13 +187,13 @@ class Replicas:
         is_followed = bool(replica.followers)
         monotonic_ms = self._monotonic() if is_followed else 0
         if not self._lease.is_held():
-            replica.refused_ms = monotonic_ms
+            replica.on_refused(monotonic_ms)
             return _NOT_LEADER
         if acks == ACKS_ALL and not replica.has_enough_replicas:
-            replica.refused_ms = monotonic_ms
+            replica.on_refused(monotonic_ms)
             return AppendResult(ErrorCode.NOT_ENOUGH_REPLICAS)
         log = partition.log
-        after_refusal = is_followed and monotonic_ms - replica.refused_ms < _REPEATED_WITHIN_MS
+        after_refusal = replica.has_just_refused(monotonic_ms)
         result = log.append_as_leader(
             records, replica.leader_epoch, now_ms, version, after_refusal=after_refusal
         )
