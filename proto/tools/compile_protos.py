@@ -1,4 +1,5 @@
-"""Makes `*_pb2.py` and `*_pb2.pyi` of every .proto file under `odradek/proto/v1`, beside it.
+"""Makes `*_pb2.py` and `*_pb2.pyi` of every .proto file beside it: the public API in `odradek/v1`, and what only nodes
+say to each other in `odradek/proto/v1`.
 
     python proto/tools/compile_protos.py            write (make generate)
     python proto/tools/compile_protos.py --check    only compare: exit code 1 and the names of stale files
@@ -15,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "odradek" / "proto" / "v1"
+FOLDERS = (ROOT / "odradek" / "v1", ROOT / "odradek" / "proto" / "v1")
 SUFFIXES = ("_pb2.py", "_pb2.pyi")
 
 
@@ -23,7 +24,7 @@ def generated() -> dict[Path, bytes]:
     """What the compiler makes of the sources now: content by the path that it belongs at."""
     from grpc_tools import protoc
 
-    sources = sorted(path.relative_to(ROOT).as_posix() for path in FOLDER.glob("*.proto"))
+    sources = sorted(path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in folder.glob("*.proto"))
     well_known = str(resources.files("grpc_tools") / "_proto")
     with tempfile.TemporaryDirectory() as target:
         arguments = [
@@ -44,7 +45,7 @@ def generated() -> dict[Path, bytes]:
 
 def stale(wanted: dict[Path, bytes]) -> list[Path]:
     """Files that differ, are missing, or have lost their source."""
-    present = {path for suffix in SUFFIXES for path in FOLDER.glob(f"*{suffix}")}
+    present = {path for folder in FOLDERS for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")}
     differing = {
         path for path, content in wanted.items() if path not in present or path.read_bytes() != content
     }

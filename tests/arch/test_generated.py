@@ -38,6 +38,6 @@ def test_the_oldest_protobuf_allowed_can_load_what_is_generated() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     oldest = re.search(r'"protobuf>=([0-9.]+)', project)
     assert oldest is not None
-    for path in (ROOT / "proto/odradek/proto/v1").glob("*_pb2.py"):
+    for path in (ROOT / "proto/odradek").rglob("*_pb2.py"):
         made_for = re.search(r"^# Protobuf Python Version: (\S+)$", path.read_text(encoding="utf-8"), re.M)
         assert made_for is not None and made_for[1] == oldest[1], path

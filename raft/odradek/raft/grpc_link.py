@@ -32,7 +32,7 @@ from .transport_limits import TransportLimits
 
 logger = logging.getLogger(__name__)
 
-METHOD: Final = "/odradek.v1.RaftTransportService/Exchange"
+METHOD: Final = "/odradek.proto.v1.RaftTransportService/Exchange"
 UNREACHABLE_AFTER_FAILURES: Final = 8
 """Failed dials in a row after which an operator hears of it (about 5 s): nodes are not started in one moment."""
 

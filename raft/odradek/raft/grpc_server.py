@@ -20,7 +20,7 @@ from .transport_limits import TransportLimits
 
 logger = logging.getLogger(__name__)
 
-SERVICE: Final = "odradek.v1.RaftTransportService"
+SERVICE: Final = "odradek.proto.v1.RaftTransportService"
 
 
 class ServerOwner(Protocol):
