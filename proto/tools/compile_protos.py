@@ -24,7 +24,9 @@ def generated() -> dict[Path, bytes]:
     """What the compiler makes of the sources now: content by the path that it belongs at."""
     from grpc_tools import protoc
 
-    sources = sorted(path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in folder.glob("*.proto"))
+    sources = sorted(
+        path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in folder.glob("*.proto")
+    )
     well_known = str(resources.files("grpc_tools") / "_proto")
     with tempfile.TemporaryDirectory() as target:
         arguments = [

@@ -32,6 +32,8 @@ _READ_BY_NODE_CONFIG = {
     "log.dirs",
     "metadata.log.dir",
     "odradek.cluster.id",
+    "odradek.grpc.listener",
+    "odradek.grpc.advertised.listener",
     "odradek.http.listener",
 }
 #: Settings that are a property of NodeConfig.

@@ -56,7 +56,8 @@ class Odradek:
     def command(self, folder: Path, port: int, properties: Mapping[str, str]) -> list[str]:
         program = Path(sys.executable).parent / "odradek"
         command = [str(program), "start", "--listen", f"{HOST}:{port}", "--data", str(folder / "data")]
-        for name, value in properties.items():
+        # Without a word a node takes the one port that gRPC has by default; many run at once here.
+        for name, value in ({"odradek.grpc.listener": ""} | dict(properties)).items():
             command += ["--set", f"{name}={value}"]
         return command
 

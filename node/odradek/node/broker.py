@@ -26,6 +26,8 @@ from odradek.node.config.identity import (
     random_uuid,
 )
 from odradek.node.controller.image import BrokerImage, Endpoint
+from odradek.node.grpc_door import LISTENER_NAME as GRPC_LISTENER_NAME
+from odradek.node.grpc_door import bind_grpc_door, grpc_endpoint
 from odradek.node.http_door import open_http_door
 from odradek.node.interbroker.lifecycle import RegistrationRefusedError
 from odradek.node.interbroker.registration import registration_request
@@ -46,6 +48,7 @@ from odradek.storage.log_dir import LogDir
 from odradek.storage.log_dirs import LogDirs
 
 if TYPE_CHECKING:
+    from odradek.node.grpc_api.server import GrpcServer
     from odradek.node.http_api.server import HttpServer
 
 DRAIN_TIMEOUT_S = 5
@@ -65,6 +68,7 @@ class Broker:
         self._ports = ports or system_ports(self._loop)
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
         self._listeners: list[NetListener] = []
+        self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
         self._is_joined = False
         self._disk = self._ports.open_disk(config.open_files_max)
@@ -106,6 +110,7 @@ class Broker:
             await self._quorum.stop()
             self._log_dirs.release_locks()
             self._close_http_door()
+            await self._close_grpc_door()
             raise
 
     async def _start(self) -> None:
@@ -123,6 +128,7 @@ class Broker:
             log.error("log directory %s cannot be used: %s", path, reason)
         for listener in config.client_listeners:
             self._listeners.append(await self._bind(listener))
+        self._grpc = bind_grpc_door(config, self._services, self._quorum.current)
         try:
             self._log_dirs.start(self._ports.wall_ms())
         except DiskLockedError:
@@ -187,6 +193,8 @@ class Broker:
     async def _accept(self) -> None:
         for bound in self._listeners:
             await bound.accept()
+        if self._grpc is not None:
+            await self._grpc.start()
 
     async def stop(self) -> None:
         """Hand over, accept nothing, answer what waits, make everything durable, close."""
@@ -204,6 +212,7 @@ class Broker:
         for listener in self._listeners:
             listener.stop_accepting()
             listener.stop_reading()
+        await self._close_grpc_door()
         self._maintenance.stop()
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
@@ -229,6 +238,11 @@ class Broker:
     def addresses(self) -> list[str]:
         return [listener.address for listener in self._listeners]
 
+    @property
+    def grpc_address(self) -> str | None:
+        """host:port of the gRPC door, once started; None without one."""
+        return None if self._grpc is None else self._grpc.address
+
     # -- parts
 
     async def _open_http_door(self) -> None:
@@ -246,6 +260,10 @@ class Broker:
     def _close_http_door(self) -> None:
         if self._http is not None:
             self._http.stop()
+
+    async def _close_grpc_door(self) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop()
 
     async def _bind(self, listener: Listener) -> NetListener:
         config = self._config
@@ -278,6 +296,8 @@ class Broker:
             host = (advertised.host if advertised else "") or bound.host or "localhost"
             port = (advertised.port if advertised else 0) or bound.port
             endpoints[bound.name] = Endpoint(host, port, config.security_map.get(bound.name, "PLAINTEXT"))
+        if self._grpc is not None:
+            endpoints[GRPC_LISTENER_NAME] = grpc_endpoint(config, self._grpc)
         return BrokerImage(
             config.node_id,
             epoch=-1,

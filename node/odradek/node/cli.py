@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--data", metavar="DIR", help="data directory, instead of log.dirs")
     start.add_argument("--listen", metavar="HOST:PORT", help="where clients connect, instead of listeners")
+    start.add_argument("--grpc", metavar="HOST:PORT", help="where gRPC is spoken, instead of odradek.grpc.listener")
     start.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info"
     )
@@ -114,6 +115,7 @@ def _start(options: argparse.Namespace) -> int:
             assignments=options.set,
             data=options.data,
             listen=options.listen,
+            grpc=options.grpc,
         )
     except ConfigError as error:
         sys.stderr.write(f"odradek: {error}\n")

@@ -6,14 +6,17 @@ for. Reads the one file it is given and nothing else."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from odradek.node.config.environment import settings_from_environment
-from odradek.node.config.listeners import format_address, parse_address
+from odradek.node.config.listeners import Listener, format_address, parse_address
 from odradek.node.config.names import Note, notes_on_names
 from odradek.node.config.node_config import NodeConfig
 from odradek.node.config.properties import parse_properties
 from odradek.storage.config_types import ConfigError, split_list
+
+GRPC_LISTENER: Final = "odradek.grpc.listener"
+GRPC_PORT: Final = 50051
 
 
 class Loaded(NamedTuple):
@@ -30,11 +33,13 @@ def load_config(
     assignments: Sequence[str] = (),
     data: str | None = None,
     listen: str | None = None,
+    grpc: str | None = None,
 ) -> Loaded:
     """The configuration of a node. Raises `ConfigError` with a sentence for the operator.
 
     `file`: path of a server.properties. `assignments`: name=value, the last of a name counts. `data`: the
-    data directory, instead of log.dirs. `listen`: host:port for clients, instead of the client listeners.
+    data directory, instead of log.dirs. `listen`: host:port for clients, instead of the client listeners. `grpc`:
+    host:port for gRPC, instead of odradek.grpc.listener; a node without process.roles has one beside its clients'.
     """
     settings = {} if file is None else parse_properties(_read(file))
     settings |= settings_from_environment(environ or {})
@@ -49,6 +54,13 @@ def load_config(
     if listen is not None:
         _refuse_both("--listen", "listeners", given)
         settings["listeners"] = _listeners(listen, settings)
+    if grpc is not None:
+        _refuse_both("--grpc", GRPC_LISTENER, given)
+        settings[GRPC_LISTENER] = grpc
+    elif "process.roles" not in settings and GRPC_LISTENER not in settings:
+        settings[GRPC_LISTENER] = _beside(NodeConfig(settings).client_listeners)
+        # Nobody asked for it, so a second node on this machine starts all the same.
+        settings.setdefault("odradek.grpc.required", "false")
     return Loaded(NodeConfig(settings), notes_on_names(settings))
 
 
@@ -75,6 +87,14 @@ def _listeners(listen: str, settings: Mapping[str, str]) -> str:
         if name in controllers
     ]
     return ",".join([f"{client}://{format_address(host, port)}", *kept])
+
+
+def _beside(clients: Sequence[Listener]) -> str:
+    """Where gRPC is spoken unless somebody says: at the address of the first client listener."""
+    if not clients:
+        return ""
+    # Any free port there is any free port here: nodes of tests do not meet.
+    return format_address(clients[0].host or "0.0.0.0", GRPC_PORT if clients[0].port else 0)
 
 
 def _refuse_both(option: str, name: str, given: Mapping[str, str]) -> None:

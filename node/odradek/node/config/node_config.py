@@ -148,6 +148,7 @@ class NodeConfig:
     coordinator_shards = _Setting("odradek.coordinator.shards", int)
     open_files_max = _Setting("odradek.storage.open.files.max", int)
 
+    grpc_required = _Setting("odradek.grpc.required", bool)
     http_metrics_partitions = _Setting("odradek.http.metrics.partitions", bool)
 
     def __init__(
@@ -214,6 +215,13 @@ class NodeConfig:
         http = self._text("odradek.http.listener")
         #: (host, port) for metrics and health; None for nowhere.
         self.http_listener = None if http is None else parse_address("odradek.http.listener", http)
+        grpc = self._text("odradek.grpc.listener")
+        #: (host, port) for gRPC; None for nowhere.
+        self.grpc_listener = None if grpc is None else parse_address("odradek.grpc.listener", grpc)
+        grpc = self._text("odradek.grpc.advertised.listener")
+        self.grpc_advertised = (
+            None if grpc is None else parse_address("odradek.grpc.advertised.listener", grpc)
+        )
         #: By listener name; empty without `advertised.listeners`. A host may be empty: only the port is
         #: advertised.
         self.advertised_listeners: Mapping[str, Listener] = {

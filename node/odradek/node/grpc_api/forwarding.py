@@ -1,0 +1,124 @@
+"""Calls that another node has to carry out (the active controller, a coordinator, a certain node), passed on to it as
+they are.
+
+Decides where a call goes, how long its client waits, and what the client hears when there is nobody to ask. A node
+that was taken for the right one and is not any more has done nothing and answers UNAVAILABLE, so the call goes to the
+next one until its time is up. A connection that broke leaves open what was done; what was done already answers for
+itself (TOPIC_ALREADY_EXISTS), as in `kafka_api.forwarding`. Before an answer is passed back, this node catches up with
+what was agreed on, so the client finds here what it made through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from odradek.node.grpc_api.methods import Call, Method
+from odradek.node.grpc_api.refusal import DETAILS_KEY, RefusalError, refused
+from odradek.proto.kafka.errors import ErrorCode
+
+FORWARDED_KEY: Final = "odradek-forwarded"
+WAIT_MS: Final = 30_000
+PAUSE_S_MIN: Final = 0.02
+PAUSE_S_MAX: Final = 0.2
+CATCH_UP_S: Final = 1.0
+
+Address = tuple[str, int]
+
+
+class UnaryForwarder:
+    """`address_of` gives the gRPC address of a node, None where it has none. `catch_up` returns when this node has
+    applied all that was agreed on before the call."""
+
+    def __init__(
+        self,
+        node_id: int,
+        address_of: Callable[[int], Address | None],
+        catch_up: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._node_id = node_id
+        self._address_of = address_of
+        self._catch_up = catch_up
+        self._channels: dict[Address, grpc.aio.Channel] = {}
+
+    async def carry_out(self, path: str, method: Method, call: Call, request: Any) -> Any:
+        """The response, here or from elsewhere. Raises RefusalError."""
+        assert method.where is not None, path
+        deadline_s = call.now_s() + call.timeout_ms(WAIT_MS) / 1000
+        pause_s = PAUSE_S_MIN
+        while True:
+            target = method.where(request)
+            try:
+                if target == self._node_id:
+                    return await method.call(call, request)
+                if target is None:
+                    raise refused(ErrorCode.NOT_CONTROLLER, "nobody is known who could do this now")
+                answer = await self._ask(target, path, call, request, deadline_s)
+                await self._wait_for_change()
+                return answer
+            except RefusalError as refusal:
+                is_passing = refusal.status is grpc.StatusCode.UNAVAILABLE
+                if not is_passing or call.now_s() + pause_s >= deadline_s:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+    async def _ask(self, target: int, path: str, call: Call, request: Any, deadline_s: float) -> bytes:
+        address = self._address_of(target)
+        if address is None:
+            raise refused(ErrorCode.BROKER_NOT_AVAILABLE, f"node {target} is not reached by gRPC")
+        metadata = [(FORWARDED_KEY, str(self._node_id))]
+        if call.context.client_id is not None:
+            metadata.append(("client-id", call.context.client_id))
+        ask: Any = self._channel(address).unary_unary(path)
+        try:
+            answer: bytes = await ask(
+                request.SerializeToString(),
+                timeout=max(0.001, deadline_s - call.now_s()),
+                metadata=tuple(metadata),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _refusal_of(error) from None
+        return answer
+
+    async def _wait_for_change(self) -> None:
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._catch_up()
+        except TimeoutError:
+            pass  # it was done, and is not seen here yet
+
+    def _channel(self, address: Address) -> grpc.aio.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            host, port = address
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
+            channel = self._channels[address] = grpc.aio.insecure_channel(where, options=options)
+        return channel
+
+
+def _refusal_of(error: grpc.aio.AioRpcError) -> RefusalError:
+    """What another node refused, refused here: the same status, sentence and details."""
+    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.status_pb2 import Status
+
+    refusal = RefusalError(error.code(), error.code().name, error.details() or "")
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            for packed in Status.FromString(value).details:
+                info = ErrorInfo()
+                if packed.Unpack(info):
+                    refusal.reason, refusal.metadata = info.reason, dict(info.metadata)
+                else:
+                    refusal.retry_delay_ms = 100
+    return refusal
