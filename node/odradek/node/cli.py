@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--data", metavar="DIR", help="data directory, instead of log.dirs")
     start.add_argument("--listen", metavar="HOST:PORT", help="where clients connect, instead of listeners")
-    start.add_argument("--grpc", metavar="HOST:PORT", help="where gRPC is spoken, instead of odradek.grpc.listener")
+    start.add_argument(
+        "--grpc", metavar="HOST:PORT", help="where gRPC is spoken, instead of odradek.grpc.listener"
+    )
     start.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info"
     )

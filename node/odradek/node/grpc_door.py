@@ -43,7 +43,7 @@ def bind_grpc_door(
         return None if endpoint is None else (endpoint.host, endpoint.port)
 
     server = GrpcServer(
-        servicers(services, config),
+        servicers(services),
         lambda: _advertised(config, server),
         LISTENER_NAME,
         config.socket_request_max_bytes,

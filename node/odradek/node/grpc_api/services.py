@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from odradek.node.config import NodeConfig
+from typing import Protocol
+
+from odradek.node.app.cluster import ClusterService
+from odradek.node.app.fetch import FetchService
+from odradek.node.app.list_offsets import ListOffsetsService
+from odradek.node.app.metadata import MetadataService
+from odradek.node.app.produce import ProduceService
+from odradek.node.app.producer_ids import ProducerIdService
 from odradek.node.grpc_api.log_service import LogServicer
 from odradek.node.grpc_api.methods import Servicer
-from odradek.node.services import Services
 
 
-def servicers(services: Services, config: NodeConfig) -> list[Servicer]:
+class Services(Protocol):
+    """The use cases that the servicers translate to: `odradek.node.services.Services`."""
+
+    @property
+    def produce(self) -> ProduceService: ...
+    @property
+    def fetch(self) -> FetchService: ...
+    @property
+    def list_offsets(self) -> ListOffsetsService: ...
+    @property
+    def metadata(self) -> MetadataService: ...
+    @property
+    def cluster(self) -> ClusterService: ...
+    @property
+    def producer_ids(self) -> ProducerIdService: ...
+
+
+def servicers(services: Services) -> list[Servicer]:
     return [
         LogServicer(
             services.produce,
