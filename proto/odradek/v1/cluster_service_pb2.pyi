@@ -23,7 +23,7 @@ class GetClusterRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetClusterResponse(_message.Message):
-    __slots__ = ("cluster_id", "controller_id", "nodes", "topic_count", "partition_count", "leaderless_partition_count", "under_replicated_partition_count", "under_min_in_sync_partition_count", "answered_by", "version")
+    __slots__ = ("cluster_id", "controller_id", "nodes", "topic_count", "partition_count", "leaderless_partition_count", "under_replicated_partition_count", "under_min_in_sync_partition_count", "answered_by", "version", "time_ms")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     CONTROLLER_ID_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,7 @@ class GetClusterResponse(_message.Message):
     UNDER_MIN_IN_SYNC_PARTITION_COUNT_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
     cluster_id: str
     controller_id: int
     nodes: _containers.RepeatedCompositeFieldContainer[ClusterNode]
@@ -44,7 +45,8 @@ class GetClusterResponse(_message.Message):
     under_min_in_sync_partition_count: int
     answered_by: int
     version: str
-    def __init__(self, cluster_id: _Optional[str] = ..., controller_id: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[ClusterNode, _Mapping]]] = ..., topic_count: _Optional[int] = ..., partition_count: _Optional[int] = ..., leaderless_partition_count: _Optional[int] = ..., under_replicated_partition_count: _Optional[int] = ..., under_min_in_sync_partition_count: _Optional[int] = ..., answered_by: _Optional[int] = ..., version: _Optional[str] = ...) -> None: ...
+    time_ms: int
+    def __init__(self, cluster_id: _Optional[str] = ..., controller_id: _Optional[int] = ..., nodes: _Optional[_Iterable[_Union[ClusterNode, _Mapping]]] = ..., topic_count: _Optional[int] = ..., partition_count: _Optional[int] = ..., leaderless_partition_count: _Optional[int] = ..., under_replicated_partition_count: _Optional[int] = ..., under_min_in_sync_partition_count: _Optional[int] = ..., answered_by: _Optional[int] = ..., version: _Optional[str] = ..., time_ms: _Optional[int] = ...) -> None: ...
 
 class ClusterNode(_message.Message):
     __slots__ = ("node_id", "alive", "rack", "listeners", "leader_count", "replica_count")

@@ -25,20 +25,22 @@ GROUP_STATE_STABLE: GroupState
 GROUP_STATE_DEAD: GroupState
 
 class Group(_message.Message):
-    __slots__ = ("group_id", "state", "protocol_type", "assignor", "members", "coordinator_id")
+    __slots__ = ("group_id", "state", "protocol_type", "assignor", "members", "coordinator_id", "generation")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_TYPE_FIELD_NUMBER: _ClassVar[int]
     ASSIGNOR_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     group_id: str
     state: GroupState
     protocol_type: str
     assignor: str
     members: _containers.RepeatedCompositeFieldContainer[GroupMember]
     coordinator_id: int
-    def __init__(self, group_id: _Optional[str] = ..., state: _Optional[_Union[GroupState, str]] = ..., protocol_type: _Optional[str] = ..., assignor: _Optional[str] = ..., members: _Optional[_Iterable[_Union[GroupMember, _Mapping]]] = ..., coordinator_id: _Optional[int] = ...) -> None: ...
+    generation: int
+    def __init__(self, group_id: _Optional[str] = ..., state: _Optional[_Union[GroupState, str]] = ..., protocol_type: _Optional[str] = ..., assignor: _Optional[str] = ..., members: _Optional[_Iterable[_Union[GroupMember, _Mapping]]] = ..., coordinator_id: _Optional[int] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class GroupMember(_message.Message):
     __slots__ = ("member_id", "instance_id", "client_id", "client_host", "partitions")
