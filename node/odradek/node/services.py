@@ -17,12 +17,15 @@ from odradek.node.app.features import FeaturesService
 from odradek.node.app.fetch import FetchService
 from odradek.node.app.groups import Endpoint as CoordinatorEndpoint
 from odradek.node.app.groups import GroupsService
+from odradek.node.app.image_changes import ImageChanges
+from odradek.node.app.leaders import Leaders
 from odradek.node.app.list_offsets import ListOffsetsService
 from odradek.node.app.log_dirs import LogDirsService
 from odradek.node.app.metadata import MetadataService
 from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
+from odradek.node.app.publish import PublishService
 from odradek.node.app.quorum import QuorumListener, QuorumService, Voters
 from odradek.node.app.reassignments import ReassignmentsService
 from odradek.node.app.records import RecordsService
@@ -38,6 +41,7 @@ from odradek.node.coordinator.config import GroupConfig
 from odradek.node.coordinator.group.shard import member_ids
 from odradek.node.coordinator.runtime import CoordinatorRuntime
 from odradek.node.interbroker.controller_channel import Dispatch
+from odradek.node.interbroker.elsewhere import ElsewhereOverKafka
 from odradek.node.interbroker.outward import Outward
 from odradek.node.net.peer import Peers
 from odradek.node.partition.fetch_session import FetchSessions
@@ -153,6 +157,7 @@ class Services:
         )
         self._make_data_path(config, log_dirs, ports, new_alarm)
         self._make_use_cases(config, log_dirs, ports, new_alarm)
+        self._make_wide_use_cases(ports)
         self.controller.subscribe(self._on_image)
 
     def _make_data_path(
@@ -230,6 +235,22 @@ class Services:
             view.current, quorum_listeners(config), lambda: (self.monotonic_ms(), wall_ms())
         )
 
+    def _make_wide_use_cases(self, ports: NodePorts) -> None:
+        """Those that any node serves, wherever partitions and groups are."""
+        self.image_changes = ImageChanges()
+        elsewhere = ElsewhereOverKafka(self.outward.peers)
+        self.leaders = Leaders(
+            self._node_id, self._view.current, self.produce, self.fetch, self.list_offsets, elsewhere
+        )
+        self.publish = PublishService(
+            self.leaders,
+            self.metadata,
+            self.image_changes,
+            lambda topic: self.log_config(topic).max_message_bytes,
+            ports.wall_ms,
+            ports.random,
+        )
+
     def attach(self, metadata: RaftGroup, shards: Sequence[RaftGroup], voters: Voters | None = None) -> None:
         """The Raft groups are open. `voters` changes who votes; None where nobody can."""
         self.controller.attach(metadata)
@@ -267,6 +288,7 @@ class Services:
 
     def _on_image(self, delta: MetadataDelta, image: MetadataImage) -> None:
         self.replication.on_image(delta, image)
+        self.image_changes.announce()
         deleted = delta.deleted_topics.values()
         if deleted:
             self.coordinators.on_topics_deleted({topic.name: topic.topic_id for topic in deleted})

@@ -10,6 +10,12 @@ only grow, so open transactions are in the order of their first offset. `check` 
 `max_producers` ids are kept: beyond that the one that has been silent longest is forgotten, as it would
 be when it expires; its next batch may start at any sequence.
 
+Sparse producers: ids from `FIRST_SPARSE_PRODUCER_ID` on, which no allocator reaches, belong to senders that number
+their records themselves and spread them over partitions (`app.publish`). A partition sees only some of the numbers,
+so a batch is in sequence if it lies behind the last one (by serial number arithmetic, RFC 1982), not only if it
+follows directly. A sender with one request under way loses nothing by that; a batch from before that is not one of
+the last is refused, never taken for written.
+
 Expiry: Kafka counts from the newest timestamp in the batches. A producer of old timestamps would expire
 while it writes, so here `update` may be told the time of the append, and the later of the two counts.
 
@@ -39,6 +45,7 @@ from odradek.proto.kafka.record_batch import (
 BATCHES_RETAINED: Final = 5
 DEFAULT_MAX_PRODUCERS: Final = 20_000
 """Producer ids per partition, about 600 bytes each."""
+FIRST_SPARSE_PRODUCER_ID: Final = 1 << 62
 NO_OFFSET: Final = -1
 NO_COORDINATOR_EPOCH: Final = -1
 
@@ -192,7 +199,7 @@ class ProducerState:
         entry = self._entries.get(header.producer_id)
         first = header.base_sequence
         if entry is None:
-            if after_refusal and first > 0:
+            if after_refusal and first > 0 and header.producer_id < FIRST_SPARSE_PRODUCER_ID:
                 return ErrorCode.NOT_LEADER_OR_FOLLOWER
             return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER if first_sequence_is_zero and first != 0 else None
         if entry.epoch == header.producer_epoch:
@@ -421,7 +428,9 @@ class ProducerState:
             if entry is None or not entry.batches or len(entry.batches) >= BATCHES_RETAINED:
                 continue
             oldest = entry.batches[0]
-            is_next = header.last_sequence == (oldest.first_sequence - 1) & MAX_SEQUENCE
+            is_next = header.producer_id >= FIRST_SPARSE_PRODUCER_ID or (
+                header.last_sequence == (oldest.first_sequence - 1) & MAX_SEQUENCE
+            )
             is_older = header.last_offset < oldest.base_offset and header.producer_epoch == entry.epoch
             if is_next and is_older and not header.is_control:
                 entry.batches.insert(0, _retained(header))
@@ -442,6 +451,8 @@ def _is_in_sequence(entry: ProducerEntry, header: BatchHeader, first_sequence_is
     if entry.epoch == NO_PRODUCER_EPOCH:
         return True
     last = entry.last_sequence
+    if entry.producer_id >= FIRST_SPARSE_PRODUCER_ID and last >= 0:
+        return 0 < (first - last) & MAX_SEQUENCE <= MAX_SEQUENCE >> 1
     return first == last + 1 or (first == 0 and last == MAX_SEQUENCE)
 
 

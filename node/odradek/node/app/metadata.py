@@ -103,6 +103,10 @@ class MetadataService:
             self._create(missing)
         return answers
 
+    def is_creating(self, name: str) -> bool:
+        """Whether a topic is being created because somebody mentioned it."""
+        return name in self._creating
+
     def partitions_page(
         self, names: Sequence[str], cursor: tuple[str, int] | None, partition_limit: int
     ) -> PartitionsPage | ErrorCode:

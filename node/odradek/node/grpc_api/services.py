@@ -10,8 +10,10 @@ from odradek.node.app.list_offsets import ListOffsetsService
 from odradek.node.app.metadata import MetadataService
 from odradek.node.app.produce import ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
+from odradek.node.app.publish import PublishService
 from odradek.node.grpc_api.log_service import LogServicer
 from odradek.node.grpc_api.methods import Servicer
+from odradek.node.grpc_api.record_service import RecordServicer
 
 
 class Services(Protocol):
@@ -29,10 +31,13 @@ class Services(Protocol):
     def cluster(self) -> ClusterService: ...
     @property
     def producer_ids(self) -> ProducerIdService: ...
+    @property
+    def publish(self) -> PublishService: ...
 
 
 def servicers(services: Services) -> list[Servicer]:
     return [
+        RecordServicer(services.publish),
         LogServicer(
             services.produce,
             services.fetch,

@@ -23,6 +23,7 @@ from odradek.proto.kafka.schema import Message
 
 Address = tuple[str, int]
 
+CLIENT_ID = "odradek"
 _RECEIVE_BUFFER_BYTES = 256 * 1024
 _FRAME_BYTES_MAX = 1024 * 1024 * 1024
 _IDLE_PER_PEER_MAX = 8
@@ -81,14 +82,16 @@ class PeerConnection(asyncio.BufferedProtocol):
             self.close()
         self._reader.settle()
 
-    async def request(self, message: Message, version: int, timeout_ms: int) -> Message:
+    async def request(
+        self, message: Message, version: int, timeout_ms: int, client_id: str = CLIENT_ID
+    ) -> Message:
         """Raises PeerUnavailableError, TimeoutError; then the connection is closed."""
         assert self._answer is None, "one request at a time"
         if self._transport is None or self._transport.is_closing():
             raise PeerUnavailableError("the connection is closed")
         key = ApiKey(_key_of(message))
         self._next_correlation_id = (self._next_correlation_id + 1) & 0x7FFFFFFF
-        header = RequestHeader(int(key), version, self._next_correlation_id, "odradek")
+        header = RequestHeader(int(key), version, self._next_correlation_id, client_id)
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.writelines(encode_request_frame(header, message))
         try:
@@ -133,8 +136,10 @@ class Peers:
         self._busy: set[PeerConnection] = set()
         self._is_closed = False
 
-    async def request(self, node_id: int, message: Message, version: int, timeout_ms: int) -> Message:
-        """The answer of `node_id`. Raises PeerUnavailableError, TimeoutError."""
+    async def request(
+        self, node_id: int, message: Message, version: int, timeout_ms: int, client_id: str = CLIENT_ID
+    ) -> Message:
+        """The answer of `node_id`, asked on behalf of `client_id`. Raises PeerUnavailableError, TimeoutError."""
         address = self._resolve(node_id)
         if address is None:
             raise PeerUnavailableError(f"nobody knows where node {node_id} listens")
@@ -144,7 +149,7 @@ class Peers:
             raise PeerUnavailableError("this node stops")
         self._busy.add(connection)
         try:
-            return await connection.request(message, version, timeout_ms)
+            return await connection.request(message, version, timeout_ms, client_id)
         finally:
             self._busy.discard(connection)
             idle = self._idle.setdefault(node_id, [])

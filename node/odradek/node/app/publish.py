@@ -1,0 +1,286 @@
+"""Publish: records in, offsets out, at any node.
+
+Decides: which partition a record goes to, how records become batches, where those are written, when that is tried
+again, and what is known when it is given up. What a leader accepts is `produce`'s and the log's.
+
+A sender with a name is idempotent: it numbers its records, and a batch carries the number of its first record as its
+sequence, under a producer id made from the name (`storage.producer_state`, sparse producers). So any node recognises
+what was written before, and nothing has to be remembered but the log. For that, the same request has to become the same
+batches each time: where a record goes and how records are cut into batches depends on the request and the topic alone,
+and a request needs at most as many batches for a partition as a partition remembers of a producer.
+
+Outcomes: OK for all records, or an error. Without a name an error may come after some of the records were written;
+where not even that is known, the error is REQUEST_TIMED_OUT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from random import Random
+from typing import Final, NamedTuple
+
+from odradek.node.app.context import RequestContext
+from odradek.node.app.image_changes import ImageChanges
+from odradek.node.app.leaders import Leaders
+from odradek.node.app.metadata import AskedTopic, MetadataService
+from odradek.node.controller.image import TopicImage
+from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.partitioner import partition_for
+from odradek.proto.kafka.record_batch import MAX_SEQUENCE, build_batch
+from odradek.proto.kafka.records import Record
+from odradek.storage.append_result import AppendResult
+from odradek.storage.producer_state import BATCHES_RETAINED, FIRST_SPARSE_PRODUCER_ID
+
+BATCH_BYTES_MAX: Final = 1024 * 1024
+BATCH_SLACK_BYTES: Final = 1024
+"""Of a batch's limit, for its header; the estimate of a record's size is generous."""
+RECORD_OVERHEAD_BYTES: Final = 21
+HEADER_OVERHEAD_BYTES: Final = 10
+RETRY_PAUSE_S: Final = 0.1
+
+_UNCERTAIN: Final = frozenset(
+    (ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIMED_OUT, ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
+)
+"""After these nobody knows whether the batch was, or will be, written."""
+
+#: (error, sentence): what a request or a partition came to.
+Failure = tuple[ErrorCode, str | None]
+
+
+class PublishCommand(NamedTuple):
+    """`records` have no offsets yet, and timestamp -1 for now. `partitions` runs beside them: -1 where the key decides;
+    None if it does for all. `sequence` is the number of the first record, for a sender with a name."""
+
+    topic: str
+    records: Sequence[Record]
+    partitions: Sequence[int] | None = None
+    producer_name: str = ""
+    sequence: int = 0
+    acks: int = -1
+
+
+class Published(NamedTuple):
+    """`partitions` and `offsets` run beside the records. On an error they are empty."""
+
+    error: ErrorCode
+    message: str | None = None
+    partitions: Sequence[int] = ()
+    offsets: Sequence[int] = ()
+
+
+class Deadline(NamedTuple):
+    now_s: Callable[[], float]
+    at_s: float
+
+    @property
+    def left_s(self) -> float:
+        return self.at_s - self.now_s()
+
+
+class PublishService:
+    def __init__(
+        self,
+        leaders: Leaders,
+        metadata: MetadataService,
+        changes: ImageChanges,
+        batch_bytes_max: Callable[[str], int],
+        wall_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        """`batch_bytes_max`: `max.message.bytes` of a topic."""
+        self._leaders = leaders
+        self._metadata = metadata
+        self._changes = changes
+        self._batch_bytes_max = batch_bytes_max
+        self._wall_ms = wall_ms
+        self._random = random
+
+    async def publish(self, context: RequestContext, command: PublishCommand, timeout_ms: int) -> Published:
+        now_s = asyncio.get_running_loop().time
+        deadline = Deadline(now_s, now_s() + timeout_ms / 1000)
+        topic = await self._topic(command.topic, deadline)
+        if isinstance(topic, ErrorCode):
+            return Published(topic)
+        chosen = self._choose(command, len(topic.partitions))
+        if isinstance(chosen, str):
+            return Published(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, chosen)
+        plan = self._plan(command, chosen)
+        if isinstance(plan, str):
+            return Published(ErrorCode.RECORD_LIST_TOO_LARGE, plan)
+        offsets = [-1] * len(command.records)
+        if len(plan) == 1:
+            ((partition, chunks),) = plan.items()
+            failures = [await self._write(context, command, partition, chunks, offsets, deadline)]
+        else:
+            failures = await asyncio.gather(
+                *(
+                    self._write(context, command, partition, chunks, offsets, deadline)
+                    for partition, chunks in plan.items()
+                )
+            )
+        for failure in failures:
+            if failure is not None:
+                return Published(*failure)
+        return Published(ErrorCode.NONE, None, chosen, offsets)
+
+    # -- before writing
+
+    async def _topic(self, name: str, deadline: Deadline) -> TopicImage | ErrorCode:
+        """The topic, which may have to be created first."""
+        while True:
+            (found,) = self._metadata.find_topics([AskedTopic(name)], allow_auto_creation=True)
+            if found.topic is not None:
+                return found.topic
+            is_coming = found.error is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION and self._metadata.is_creating(
+                name
+            )
+            if not is_coming or deadline.left_s <= 0:
+                return found.error
+            await self._changes.wait(min(RETRY_PAUSE_S, deadline.left_s))
+
+    def _choose(self, command: PublishCommand, count: int) -> list[int] | str:
+        """A partition for each record, or what is wrong with one that was asked for."""
+        chosen: list[int] = []
+        without_key = -1
+        asked = command.partitions
+        for place, record in enumerate(command.records):
+            if asked is not None and asked[place] >= 0:
+                if asked[place] >= count:
+                    return f"record {place}: partition {asked[place]}; topic {command.topic} has 0 to {count - 1}"
+                chosen.append(asked[place])
+            elif record.key is not None:
+                chosen.append(partition_for(record.key, count))
+            else:
+                if without_key < 0:
+                    without_key = self._without_key(command, count)
+                chosen.append(without_key)
+        return chosen
+
+    def _without_key(self, command: PublishCommand, count: int) -> int:
+        """One partition for all records without a key of a request. A repeated request must find the same."""
+        if not command.producer_name:
+            return self._random.randrange(count)
+        text = f"{command.producer_name}\0{command.sequence}".encode()
+        return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") % count
+
+    def _plan(self, command: PublishCommand, chosen: Sequence[int]) -> dict[int, list[list[int]]] | str:
+        """The places of the records of each batch, by partition."""
+        limit = min(self._batch_bytes_max(command.topic), BATCH_BYTES_MAX) - BATCH_SLACK_BYTES
+        plan: dict[int, list[list[int]]] = {}
+        sizes: dict[int, int] = {}
+        for place, (partition, record) in enumerate(zip(chosen, command.records, strict=True)):
+            size = size_of(record)
+            chunks = plan.get(partition)
+            if chunks is None:
+                plan[partition], sizes[partition] = [[place]], size
+            elif sizes[partition] + size > limit:
+                chunks.append([place])
+                sizes[partition] = size
+            else:
+                chunks[-1].append(place)
+                sizes[partition] += size
+        if command.producer_name:
+            for partition, chunks in plan.items():
+                if len(chunks) > BATCHES_RETAINED:
+                    return (
+                        f"partition {partition} needs {len(chunks)} batches of at most {limit} bytes; with a producer"
+                        f" name at most {BATCHES_RETAINED} are allowed, so that a repeated request is recognised"
+                    )
+        return plan
+
+    # -- writing
+
+    async def _write(
+        self,
+        context: RequestContext,
+        command: PublishCommand,
+        partition: int,
+        chunks: Sequence[Sequence[int]],
+        offsets: list[int],
+        deadline: Deadline,
+    ) -> Failure | None:
+        """All batches of a partition, one after another; fills in the offsets."""
+        for places in chunks:
+            result = await self._write_batch(context, command, partition, places, deadline)
+            if result.error is not ErrorCode.NONE:
+                faults = "; ".join(f"record {places[at]}: {text}" for at, text in result.record_errors)
+                return result.error, result.error_message or faults or None
+            for step, place in enumerate(places):
+                offsets[place] = result.base_offset + step
+        return None
+
+    async def _write_batch(
+        self,
+        context: RequestContext,
+        command: PublishCommand,
+        partition: int,
+        places: Sequence[int],
+        deadline: Deadline,
+    ) -> AppendResult:
+        is_named = bool(command.producer_name)
+        was_uncertain = False
+        while True:
+            timeout_ms = max(1, int(deadline.left_s * 1000))
+            # Made anew each time: offsets are stamped in place.
+            batch = self._batch(command, places)
+            result = await self._leaders.produce(
+                context, command.topic, partition, batch, command.acks, timeout_ms
+            )
+            error = result.error
+            if error is ErrorCode.NONE:
+                return result
+            was_uncertain |= error in _UNCERTAIN
+            may_retry = error.retriable if is_named else error.retriable and not was_uncertain
+            if not may_retry:
+                if was_uncertain and not is_named:
+                    return AppendResult(
+                        ErrorCode.REQUEST_TIMED_OUT,
+                        error_message="nobody knows whether the records are written; with a producer name the same"
+                        " request may be sent again",
+                    )
+                return result
+            if deadline.left_s <= 0:
+                return AppendResult(ErrorCode.REQUEST_TIMED_OUT) if was_uncertain else result
+            await self._changes.wait(min(RETRY_PAUSE_S, deadline.left_s))
+
+    def _batch(self, command: PublishCommand, places: Sequence[int]) -> bytearray:
+        now_ms = self._wall_ms()
+        records = command.records
+        chosen = [
+            Record(
+                at,
+                record.timestamp if record.timestamp >= 0 else now_ms,
+                record.key,
+                record.value,
+                record.headers,
+            )
+            for at, record in enumerate(map(records.__getitem__, places))
+        ]
+        if not command.producer_name:
+            return build_batch(chosen)
+        return build_batch(
+            chosen,
+            producer_id=producer_id_of(command.producer_name),
+            producer_epoch=0,
+            base_sequence=(command.sequence + places[0]) & MAX_SEQUENCE,
+        )
+
+
+def producer_id_of(name: str) -> int:
+    """The id under which the log knows a sender by name: 62 bits of a hash, beyond all ids that are allocated."""
+    hashed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+    return FIRST_SPARSE_PRODUCER_ID | hashed >> 2
+
+
+def size_of(record: Record) -> int:
+    """At most what a record takes in a batch, in bytes."""
+    size = RECORD_OVERHEAD_BYTES
+    if record.key is not None:
+        size += len(record.key)
+    if record.value is not None:
+        size += len(record.value)
+    for key, value in record.headers:
+        size += HEADER_OVERHEAD_BYTES + len(key) * 4 + (0 if value is None else len(value))
+    return size
