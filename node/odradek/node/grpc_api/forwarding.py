@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from odradek.node.grpc_api.methods import Call, Method
 from odradek.node.grpc_api.refusal import DETAILS_KEY, RefusalError, refused
@@ -26,7 +27,11 @@ WAIT_MS: Final = 30_000
 PAUSE_S_MIN: Final = 0.02
 PAUSE_S_MAX: Final = 0.2
 CATCH_UP_S: Final = 1.0
+RECONNECT_MS_MIN: Final = 100
+RECONNECT_MS_MAX: Final = 1_000
+"""gRPC's own longest pause is two minutes, for which a node that is back would not be reached."""
 
+M = TypeVar("M", bound=Message)
 Address = tuple[str, int]
 
 
@@ -57,7 +62,7 @@ class UnaryForwarder:
                     return await method.call(call, request)
                 if target is None:
                     raise refused(ErrorCode.NOT_CONTROLLER, "nobody is known who could do this now")
-                answer = await self._ask(target, path, call, request, deadline_s)
+                answer = await self._request(target, path, call, request, deadline_s - call.now_s())
                 await self._wait_for_change()
                 return answer
             except RefusalError as refusal:
@@ -67,12 +72,20 @@ class UnaryForwarder:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
+    async def ask(
+        self, node_id: int, path: str, call: Call, request: Message, answer: type[M], timeout_s: float
+    ) -> M:
+        """What another node answers to a part of `call`, asked once. Raises RefusalError; UNAVAILABLE where it cannot
+        be reached, DEADLINE_EXCEEDED (REQUEST_TIMED_OUT) where nobody knows what became of it."""
+        left_s = min(timeout_s, call.timeout_ms(WAIT_MS) / 1000)
+        return answer.FromString(await self._request(node_id, path, call, request, left_s))
+
     async def close(self) -> None:
         for channel in self._channels.values():
             await channel.close()
         self._channels.clear()
 
-    async def _ask(self, target: int, path: str, call: Call, request: Any, deadline_s: float) -> bytes:
+    async def _request(self, target: int, path: str, call: Call, request: Message, timeout_s: float) -> bytes:
         address = self._address_of(target)
         if address is None:
             raise refused(ErrorCode.BROKER_NOT_AVAILABLE, f"node {target} is not reached by gRPC")
@@ -82,12 +95,10 @@ class UnaryForwarder:
         ask: Any = self._channel(address).unary_unary(path)
         try:
             answer: bytes = await ask(
-                request.SerializeToString(),
-                timeout=max(0.001, deadline_s - call.now_s()),
-                metadata=tuple(metadata),
+                request.SerializeToString(), timeout=max(0.001, timeout_s), metadata=tuple(metadata)
             )
         except grpc.aio.AioRpcError as error:
-            raise _refusal_of(error) from None
+            raise _refusal_of(target, error) from None
         return answer
 
     async def _wait_for_change(self) -> None:
@@ -102,13 +113,19 @@ class UnaryForwarder:
         if channel is None:
             host, port = address
             where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
+            options = [
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.enable_retries", 0),
+                ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS_MIN),
+                ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
+            ]
             channel = self._channels[address] = grpc.aio.insecure_channel(where, options=options)
         return channel
 
 
-def _refusal_of(error: grpc.aio.AioRpcError) -> RefusalError:
-    """What another node refused, refused here: the same status, sentence and details."""
+def _refusal_of(target: int, error: grpc.aio.AioRpcError) -> RefusalError:
+    """What another node refused, refused here: the same status, sentence and details. What gRPC itself says of a node
+    gets the names of this API."""
     from google.rpc.error_details_pb2 import ErrorInfo
     from google.rpc.status_pb2 import Status
 
@@ -121,4 +138,9 @@ def _refusal_of(error: grpc.aio.AioRpcError) -> RefusalError:
                     refusal.reason, refusal.metadata = info.reason, dict(info.metadata)
                 else:
                     refusal.retry_delay_ms = 100
+            return refusal
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return refused(ErrorCode.NETWORK_EXCEPTION, f"node {target} cannot be reached: {error.details()}")
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return refused(ErrorCode.REQUEST_TIMED_OUT, f"node {target} did not answer in time")
     return refusal

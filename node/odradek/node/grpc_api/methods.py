@@ -15,7 +15,9 @@ from typing import Any, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from odradek.node.app.context import RequestContext
+from odradek.node.controller.image import MetadataImage
 
+M = TypeVar("M", bound=Message)
 Request = TypeVar("Request", bound=Message, contravariant=True)
 Response = TypeVar("Response", bound=Message, covariant=True)
 
@@ -47,6 +49,27 @@ class Call:
         if self.deadline_s is None:
             return default_ms
         return max(1, int((self.deadline_s - self.now_s()) * 1000))
+
+
+class Location(Protocol):
+    """Where this node is in its cluster: `odradek.node.controller.controller.Controller`."""
+
+    node_id: int
+
+    @property
+    def image(self) -> MetadataImage: ...
+    @property
+    def active_controller_id(self) -> int | None: ...
+
+
+class OtherNodes(Protocol):
+    """`odradek.node.grpc_api.forwarding.UnaryForwarder`."""
+
+    async def ask(
+        self, node_id: int, path: str, call: Call, request: Message, answer: type[M], timeout_s: float
+    ) -> M:
+        """What another node answers to a part of `call`, which it sees as forwarded. Raises RefusalError."""
+        ...
 
 
 class Stream(Protocol):

@@ -76,6 +76,7 @@ _STATUS: Final[Mapping[ErrorCode, StatusCode]] = {
     _E.CLUSTER_AUTHORIZATION_FAILED: StatusCode.PERMISSION_DENIED,
     _E.TOPIC_AUTHORIZATION_FAILED: StatusCode.PERMISSION_DENIED,
     _E.GROUP_AUTHORIZATION_FAILED: StatusCode.PERMISSION_DENIED,
+    _E.BROKER_NOT_AVAILABLE: StatusCode.UNAVAILABLE,
     _E.UNSUPPORTED_VERSION: StatusCode.UNIMPLEMENTED,
     _E.REQUEST_TIMED_OUT: StatusCode.DEADLINE_EXCEEDED,
     _E.UNKNOWN_SERVER_ERROR: StatusCode.INTERNAL,
@@ -83,6 +84,7 @@ _STATUS: Final[Mapping[ErrorCode, StatusCode]] = {
 
 _SENTENCES: Final[Mapping[ErrorCode, str]] = {
     _E.UNKNOWN_TOPIC_OR_PARTITION: "there is no such topic or partition",
+    _E.INVALID_TOPIC_EXCEPTION: 'a topic name has 1 to 249 of a-z, A-Z, 0-9, ".", "_" and "-"',
     _E.NOT_LEADER_OR_FOLLOWER: "this node does not lead the partition",
     _E.LEADER_NOT_AVAILABLE: "nobody leads the partition now",
     _E.NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas asks for",
