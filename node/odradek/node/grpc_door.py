@@ -42,12 +42,13 @@ def bind_grpc_door(
         endpoint = None if broker is None else broker.endpoints.get(LISTENER_NAME)
         return None if endpoint is None else (endpoint.host, endpoint.port)
 
+    forwarder = UnaryForwarder(config.node_id, address_of, catch_up)
     server = GrpcServer(
-        servicers(services),
+        servicers(services, forwarder),
         lambda: _advertised(config, server),
         LISTENER_NAME,
         config.socket_request_max_bytes,
-        UnaryForwarder(config.node_id, address_of, catch_up),
+        forwarder,
     )
     host, port = config.grpc_listener
     try:

@@ -11,9 +11,12 @@ from odradek.node.app.metadata import MetadataService
 from odradek.node.app.produce import ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
 from odradek.node.app.publish import PublishService
+from odradek.node.app.records import RecordsService
+from odradek.node.app.topics import TopicsService
 from odradek.node.grpc_api.log_service import LogServicer
-from odradek.node.grpc_api.methods import Servicer
+from odradek.node.grpc_api.methods import Location, OtherNodes, Servicer
 from odradek.node.grpc_api.record_service import RecordServicer
+from odradek.node.grpc_api.topic_service import TopicServicer
 
 
 class Services(Protocol):
@@ -32,10 +35,16 @@ class Services(Protocol):
     @property
     def producer_ids(self) -> ProducerIdService: ...
     @property
+    def controller(self) -> Location: ...
+    @property
+    def topics(self) -> TopicsService: ...
+    @property
+    def records(self) -> RecordsService: ...
+    @property
     def publish(self) -> PublishService: ...
 
 
-def servicers(services: Services) -> list[Servicer]:
+def servicers(services: Services, others: OtherNodes) -> list[Servicer]:
     return [
         RecordServicer(services.publish),
         LogServicer(
@@ -46,4 +55,5 @@ def servicers(services: Services) -> list[Servicer]:
             services.cluster,
             services.producer_ids,
         ),
+        TopicServicer(services.topics, services.records, services.controller, others),
     ]
