@@ -140,6 +140,7 @@ class Services:
         """`dispatch` carries out a request of this node to itself."""
         self._node_id = config.node_id
         self._loop = loop
+        self.wall_ms = ports.wall_ms
         self.inter_broker_listener = config.inter_broker_listener_name
         self.directory_ids: Mapping[str, bytes] = {}
         """Of the log directories by path, once they are known."""

@@ -26,6 +26,7 @@ from odradek.raft.core.status import MemberStatus, Status
 METADATA_TOPIC: Final = "__cluster_metadata"
 NEVER: Final = -1
 ZERO_UUID: Final = bytes(16)
+LATELY_MS: Final = 1_000
 DYNAMIC_VOTERS: Final = 1
 """The level of kraft.version from which voters can change."""
 
@@ -63,12 +64,20 @@ class Member(NamedTuple):
 
 
 class DescribedQuorum(NamedTuple):
+    """`now_ms` is the time of the wall clock at which it was so."""
+
     leader_id: int
     leader_epoch: int
     high_watermark: int
     voters: list[Member]
     observers: list[Member]
     listeners: Mapping[int, Sequence[QuorumListener]]
+    now_ms: int = NEVER
+
+    def has_all(self, member: Member) -> bool:
+        """It has what was agreed on, or had it a moment ago."""
+        lately = self.now_ms - member.last_caught_up_ms <= LATELY_MS and member.last_caught_up_ms != NEVER
+        return lately or member.log_end_offset >= self.high_watermark
 
 
 class VoterKey(NamedTuple):
@@ -124,6 +133,7 @@ class QuorumService:
             voters,
             [member for is_voter, member in members if not is_voter],
             {voter.node_id: self._listeners.get(voter.node_id, ()) for voter in voters},
+            wall_ms,
         )
 
     async def add_voter(

@@ -76,9 +76,16 @@ class UnaryForwarder:
         self, node_id: int, path: str, call: Call, request: Message, answer: type[M], timeout_s: float
     ) -> M:
         """What another node answers to a part of `call`, asked once. Raises RefusalError; UNAVAILABLE where it cannot
-        be reached, DEADLINE_EXCEEDED (REQUEST_TIMED_OUT) where nobody knows what became of it."""
-        left_s = min(timeout_s, call.timeout_ms(WAIT_MS) / 1000)
-        return answer.FromString(await self._request(node_id, path, call, request, left_s))
+        be reached or is silent for `timeout_s`, DEADLINE_EXCEEDED where the call's own time is up before."""
+        left_s = call.timeout_ms(WAIT_MS) / 1000
+        try:
+            sent = await self._request(node_id, path, call, request, min(timeout_s, left_s))
+        except RefusalError as refusal:
+            if refusal.status is grpc.StatusCode.DEADLINE_EXCEEDED and timeout_s < left_s:
+                message = f"node {node_id} did not answer within {timeout_s:g} s"
+                raise refused(ErrorCode.BROKER_NOT_AVAILABLE, message) from None
+            raise
+        return answer.FromString(sent)
 
     async def close(self) -> None:
         for channel in self._channels.values():
