@@ -307,6 +307,10 @@ class CoordinatorRuntime:
         log = self._shards[shard_of(group_id, len(self._shards))].log
         return None if log is None else log.leader_id
 
+    def leaders(self) -> list[int | None]:
+        """The node that leads each shard, None where nobody is known to."""
+        return [None if shard.log is None else shard.log.leader_id for shard in self._shards]
+
     def on_topics_deleted(self, topics: Mapping[str, bytes]) -> None:
         """Topics (name -> id) are gone from the image: so are their committed offsets."""
         for shard in self._shards:

@@ -53,6 +53,7 @@ _STATUS: Final[Mapping[ErrorCode, StatusCode]] = {
     _E.MESSAGE_TOO_LARGE: StatusCode.INVALID_ARGUMENT,
     _E.RECORD_LIST_TOO_LARGE: StatusCode.INVALID_ARGUMENT,
     _E.OFFSET_METADATA_TOO_LARGE: StatusCode.INVALID_ARGUMENT,
+    _E.INVALID_COMMIT_OFFSET_SIZE: StatusCode.INVALID_ARGUMENT,
     _E.UNSUPPORTED_COMPRESSION_TYPE: StatusCode.INVALID_ARGUMENT,
     _E.INVALID_GROUP_ID: StatusCode.FAILED_PRECONDITION,
     _E.NON_EMPTY_GROUP: StatusCode.FAILED_PRECONDITION,
@@ -99,6 +100,10 @@ _SENTENCES: Final[Mapping[ErrorCode, str]] = {
     _E.NON_EMPTY_GROUP: "the group has members",
     _E.GROUP_ID_NOT_FOUND: "there is no such group",
     _E.INVALID_GROUP_ID: "this needs a group",
+    _E.UNKNOWN_MEMBER_ID: "the group has no such member",
+    _E.GROUP_SUBSCRIBED_TO_TOPIC: "members of the group read this topic",
+    _E.OFFSET_METADATA_TOO_LARGE: "the metadata is longer than offset.metadata.max.bytes",
+    _E.INVALID_COMMIT_OFFSET_SIZE: "there is more to commit than one entry of the log may hold",
     _E.INVALID_SESSION_TIMEOUT: "the session timeout is out of the bounds that the node allows",
     _E.NOT_CONTROLLER: "no active controller was found",
     _E.COORDINATOR_NOT_AVAILABLE: "the coordinator of the group is being elected",
@@ -153,8 +158,9 @@ def status_of(error: ErrorCode) -> StatusCode:
 
 def is_retriable(error: ErrorCode) -> bool:
     """Whether the same call may succeed later. A topic that is not there stays away, unlike in Kafka's own clients,
-    where metadata may be old."""
-    return error.retriable and status_of(error) is not StatusCode.NOT_FOUND
+    where metadata may be old; and where a leader is what was asked for already there is nothing to wait for."""
+    never = status_of(error) is StatusCode.NOT_FOUND or error is _E.ELECTION_NOT_NEEDED
+    return error.retriable and not never
 
 
 def sentence(error: ErrorCode) -> str:

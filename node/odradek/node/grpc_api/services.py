@@ -7,11 +7,16 @@ from importlib import metadata
 from typing import Protocol
 
 from odradek.node.app.cluster import ClusterService
+from odradek.node.app.configs import ConfigsService
 from odradek.node.app.elections import ElectionsService
 from odradek.node.app.fetch import FetchService
+from odradek.node.app.groups import GroupsService
+from odradek.node.app.leaders import Leaders
 from odradek.node.app.list_offsets import ListOffsetsService
 from odradek.node.app.log_dirs import LogDirsService
 from odradek.node.app.metadata import MetadataService
+from odradek.node.app.offset_lookups import OffsetLookUps
+from odradek.node.app.offsets import OffsetsService
 from odradek.node.app.produce import ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
 from odradek.node.app.publish import PublishService
@@ -20,6 +25,8 @@ from odradek.node.app.reassignments import ReassignmentsService
 from odradek.node.app.records import RecordsService
 from odradek.node.app.topics import TopicsService
 from odradek.node.grpc_api.cluster_service import ClusterServicer, Facts
+from odradek.node.grpc_api.config_service import ConfigServicer
+from odradek.node.grpc_api.group_service import GroupLocation, GroupServicer
 from odradek.node.grpc_api.log_service import LogServicer
 from odradek.node.grpc_api.methods import Location, OtherNodes, Servicer
 from odradek.node.grpc_api.record_service import RecordServicer
@@ -57,6 +64,16 @@ class Services(Protocol):
     @property
     def log_dirs(self) -> LogDirsService: ...
     @property
+    def configs(self) -> ConfigsService: ...
+    @property
+    def groups(self) -> GroupsService: ...
+    @property
+    def offsets(self) -> OffsetsService: ...
+    @property
+    def leaders(self) -> Leaders: ...
+    @property
+    def coordinators(self) -> GroupLocation: ...
+    @property
     def wall_ms(self) -> Callable[[], int]: ...
     @property
     def log_config(self) -> Callable[[str], LogConfig]: ...
@@ -76,6 +93,15 @@ def servicers(services: Services, others: OtherNodes) -> list[Servicer]:
             services.producer_ids,
         ),
         TopicServicer(services.topics, services.records, services.controller, others),
+        ConfigServicer(services.configs, services.controller, others),
+        GroupServicer(
+            services.groups,
+            services.offsets,
+            OffsetLookUps(services.leaders),
+            services.coordinators,
+            services.controller,
+            others,
+        ),
         ClusterServicer(
             services.reassignments,
             services.elections,

@@ -219,6 +219,7 @@ class ClassicGroup:
                 )
                 for member in self.members.values()
             ),
+            self.generation,
         )
 
     # Changes

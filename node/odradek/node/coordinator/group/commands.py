@@ -123,7 +123,8 @@ class MemberDescription(NamedTuple):
 
 
 class GroupDescription(NamedTuple):
-    """`error` is GROUP_ID_NOT_FOUND with state "Dead" for a group that does not exist."""
+    """`error` is GROUP_ID_NOT_FOUND with state "Dead" for a group that does not exist. `generation` counts the
+    rebalances."""
 
     error: ErrorCode
     group_id: str
@@ -131,6 +132,7 @@ class GroupDescription(NamedTuple):
     protocol_type: str = ""
     protocol_name: str = ""
     members: tuple[MemberDescription, ...] = ()
+    generation: int = 0
 
 
 class GroupListing(NamedTuple):
