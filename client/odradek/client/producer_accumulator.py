@@ -159,12 +159,13 @@ class Accumulator:
             if not waiting_here:
                 continue
             self._cluster.mark_stale(topic)
-            if not error.is_retriable:
-                self._fail_waiting(topic, len(waiting_here), error)
-            elif isinstance(error, UnknownTopicError):
+            if isinstance(error, UnknownTopicError):
+                # Perhaps it is being created.
                 late = now_ms - UNKNOWN_TOPIC_PATIENCE_MS
                 count = sum(1 for waiting in waiting_here if waiting.since_ms <= late)
                 self._fail_waiting(topic, count, error)
+            elif not error.is_retriable:
+                self._fail_waiting(topic, len(waiting_here), error)
 
     def on_moved(self, partitions: Iterable[tuple[str, int]]) -> None:
         """These partitions have a new leader: what waited for that waits no longer."""
