@@ -212,6 +212,7 @@ class Broker:
         for listener in self._listeners:
             listener.stop_accepting()
             listener.stop_reading()
+        await self._services.consume.stop()
         await self._close_grpc_door()
         self._maintenance.stop()
         try:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from odradek.node.app.brokers import BrokersService
 from odradek.node.app.cluster import ClusterService
 from odradek.node.app.configs import ConfigsService
+from odradek.node.app.consume.consumer import Surroundings
+from odradek.node.app.consume.service import ConsumeService
 from odradek.node.app.context import RequestContext
+from odradek.node.app.coordinators import Coordinators
 from odradek.node.app.elections import ElectionsService
 from odradek.node.app.features import FeaturesService
 from odradek.node.app.fetch import FetchService
@@ -251,6 +254,17 @@ class Services:
             ports.wall_ms,
             ports.random,
         )
+        coordinators = Coordinators(
+            self._node_id, self.coordinators.leader_of, self.groups, self.offsets, elsewhere
+        )
+        self.consume = ConsumeService(
+            Surroundings(
+                self.leaders,
+                coordinators,
+                lambda: list(self._view.image.topics_by_name),
+                self._view.partition_count,
+            )
+        )
 
     def attach(self, metadata: RaftGroup, shards: Sequence[RaftGroup], voters: Voters | None = None) -> None:
         """The Raft groups are open. `voters` changes who votes; None where nobody can."""
@@ -290,6 +304,8 @@ class Services:
     def _on_image(self, delta: MetadataDelta, image: MetadataImage) -> None:
         self.replication.on_image(delta, image)
         self.image_changes.announce()
+        if delta.changed_topics or delta.deleted_topics:
+            self.consume.on_image()
         deleted = delta.deleted_topics.values()
         if deleted:
             self.coordinators.on_topics_deleted({topic.name: topic.topic_id for topic in deleted})

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from odradek.node.app.consume.service import ConsumeService
 from odradek.node.app.publish import PublishCommand, Published, PublishService
+from odradek.node.grpc_api import consume_stream
 from odradek.node.grpc_api.log_service import acks_of
 from odradek.node.grpc_api.methods import Call, Method, Shape, Stream
 from odradek.node.grpc_api.record_messages import records_of
@@ -22,13 +24,15 @@ PRODUCER_NAME_BYTES_MAX: Final = 255
 class RecordServicer:
     service: Final = "odradek.v1.RecordService"
 
-    def __init__(self, publish: PublishService) -> None:
+    def __init__(self, publish: PublishService, consume: ConsumeService) -> None:
         self._publish = publish
+        self._consume = consume
 
     def methods(self) -> list[Method]:
         return [
             Method("Publish", pb.PublishRequest, self.publish),
             Method("PublishStream", pb.PublishStreamRequest, self.publish_stream, Shape.CLIENT_STREAM),
+            Method("Consume", pb.ConsumeRequest, self.consume, Shape.BIDIRECTIONAL),
         ]
 
     async def publish(self, call: Call, request: pb.PublishRequest) -> pb.PublishResponse:
@@ -67,6 +71,9 @@ class RecordServicer:
         if first is None:
             raise invalid("the stream ended before its first request")
         return pb.PublishStreamResponse(record_count=done, ranges=[ranges[at] for at in sorted(ranges)])
+
+    async def consume(self, call: Call, stream: Stream) -> None:
+        await consume_stream.serve(self._consume, call, stream)
 
 
 def command_of(request: pb.PublishRequest | pb.PublishStreamRequest) -> PublishCommand:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from odradek.node.app.cluster import ClusterService
 from odradek.node.app.configs import ConfigsService
+from odradek.node.app.consume.service import ConsumeService
 from odradek.node.app.elections import ElectionsService
 from odradek.node.app.fetch import FetchService
 from odradek.node.app.groups import GroupsService
@@ -79,11 +80,13 @@ class Services(Protocol):
     def log_config(self) -> Callable[[str], LogConfig]: ...
     @property
     def publish(self) -> PublishService: ...
+    @property
+    def consume(self) -> ConsumeService: ...
 
 
 def servicers(services: Services, others: OtherNodes) -> list[Servicer]:
     return [
-        RecordServicer(services.publish),
+        RecordServicer(services.publish, services.consume),
         LogServicer(
             services.produce,
             services.fetch,
