@@ -2,7 +2,8 @@
 
 Decides: arguments, exit codes (0 clean, 1 failed while running, 2 wrong usage or configuration) and what is
 printed around a node's life. What a node does is in `broker`, imported only when one is started, so that
---help is quick."""
+--help is quick. All other commands are clients of a node: `odradek.client.cli` adds them, and they import what
+they need when they run."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from odradek.client.cli.commands import CommandParser, mount
 
 if TYPE_CHECKING:
     from odradek.node.config import Loaded, NodeConfig
@@ -56,16 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(options.run(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="odradek", description="A Kafka-compatible distributed log.")
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="odradek", description="A Kafka-compatible distributed log.")
     parser.add_argument("--version", action=_ShowVersion)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
     start = commands.add_parser(
         "start",
         help="run a node until it is told to stop",
         description="Run a node until SIGTERM or Ctrl-C; a second one ends it at once.",
         epilog=_START_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     start.add_argument("--config", metavar="FILE", help="a server.properties")
     start.add_argument(
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info"
     )
     start.set_defaults(run=_start)
+    mount(commands, parser)
     return parser
 
 
