@@ -11,8 +11,9 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from tests.compat import confluent
-from tests.compat.clusters import HOST, Cluster, quiet_ports, until
+from tests.compat.clusters import Cluster, quiet_ports, until
 from tests.compat.conftest import OF_THREE, cluster_flavour, on_kafka
+from tests.compat.servers import HOST
 
 from odradek.v1 import cluster_service_pb2, config_service_pb2, group_service_pb2, topic_service_pb2
 
@@ -41,7 +42,7 @@ class Doors:
         module = MODULES[service]
         request = getattr(module, f"{method}Request")(**fields)
         answer = getattr(module, f"{method}Response")
-        call = self._channels[node].unary_unary(
+        call: Any = self._channels[node].unary_unary(
             f"/odradek.v1.{service}/{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
