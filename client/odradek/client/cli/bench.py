@@ -215,5 +215,8 @@ def _show(
         "bytes_per_second": round(size_bytes / seconds),
         **({f"latency_{name}": value for name, value in latencies.summary().items()} if latencies else {}),
     }
-    shown = {**data, "bytes_per_second": f"{format_size(size_bytes / seconds)}/s"}
+    shown = {
+        **{name.replace("p99_9", "p99.9"): value for name, value in data.items()},
+        "bytes_per_second": f"{format_size(size_bytes / seconds)}/s",
+    }
     show(options, data, [properties(shown)])

@@ -181,7 +181,7 @@ async def _partitions(options: argparse.Namespace) -> int:
                     )
                 codes.append(exits.OK)
             except Exception as error:
-                codes.append(report(error))
+                codes.append(report(error, topic))
     columns = (
         "topic",
         "partition",
@@ -307,7 +307,7 @@ async def _logdirs(options: argparse.Namespace) -> int:
                 ]
                 codes.append(exits.OK)
             except Exception as error:
-                codes.append(report(error))
+                codes.append(report(error, f"node {node}"))
     summary = [
         {
             **row,

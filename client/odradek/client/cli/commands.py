@@ -70,9 +70,23 @@ class CommandParser(argparse.ArgumentParser):
         self.filled()
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown and self._subparsers is None:
+            unknown = self._scattered(parsed, unknown)
+        if unknown and self._subparsers is None:
             # Here, where it is known whose arguments they are not.
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return parsed, unknown
+
+    def _scattered(self, parsed: argparse.Namespace, unknown: list[str]) -> list[str]:
+        """Take names behind a flag (`produce orders -k 1 FILE`), which argparse leaves over; what is left then."""
+        several = [action for action in self._get_positional_actions() if action.nargs in ("*", "+")]
+        if not several or any(word.startswith("-") for word in unknown):
+            return unknown
+        try:
+            values = [self._get_value(several[-1], word) for word in unknown]
+        except argparse.ArgumentError as error:
+            self.error(str(error))
+        setattr(parsed, several[-1].dest, [*(getattr(parsed, several[-1].dest) or []), *values])
+        return []
 
     def error(self, message: str) -> NoReturn:
         self.exit(exits.USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -187,8 +201,8 @@ def _run(coroutine: Coroutine[Any, Any, int]) -> int:
     return asyncio.run(coroutine)
 
 
-def report(error: Exception) -> int:
-    """Complain of an error; its exit code."""
+def report(error: Exception, name: str = "") -> int:
+    """Complain of an error, that of `name` if that is not said; its exit code."""
     described = exits.describe(error)
     if described is None:
         if os.environ.get("ODRADEK_DEBUG"):
@@ -197,8 +211,9 @@ def report(error: Exception) -> int:
             exits.FAILED,
             f"{type(error).__name__}: {error} (a fault of this program; ODRADEK_DEBUG=1 shows where)",
         )
-    complain(described[1])
-    return described[0]
+    code, text = described
+    complain(text if not name or name in text else f"{name}: {text}")
+    return code
 
 
 def complain(message: str) -> None:
@@ -272,7 +287,7 @@ async def each(names: Sequence[str], do: Callable[[str], Coroutine[Any, Any, str
             say(await do(name))
             codes.append(exits.OK)
         except Exception as error:
-            codes.append(report(error))
+            codes.append(report(error, name))
             if codes[-1] == exits.UNREACHABLE:
                 break
     return exits.worst(codes)

@@ -118,7 +118,7 @@ async def _describe(options: argparse.Namespace) -> int:
                 described.append(await _description(admin, group_id))
                 codes.append(exits.OK)
             except Exception as error:
-                codes.append(report(error))
+                codes.append(report(error, group_id))
     tables = []
     for group in described:
         head = (

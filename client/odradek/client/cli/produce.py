@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from odradek.client.cli import exits
 from odradek.client.cli.commands import (
+    CALL_TIMEOUT_MS,
     CommandParser,
     argument,
     cluster_of,
@@ -99,6 +101,8 @@ async def _produce(options: argparse.Namespace) -> int:
         raise exits.usage("--tombstone needs -k KEY, and reads no file: it deletes what this key had")
     cluster = cluster_of(options)
     servers = reachable(cluster.servers)
+    if options.partition is not None:
+        await _check_partition(servers, options.topic, options.partition)
     from odradek.client.producer import Producer
 
     written = _Written(options.verbose)
@@ -126,6 +130,18 @@ async def _produce(options: argparse.Namespace) -> int:
         return code
     complain(f"{written.count} records were written before and beside that")
     return exits.PARTLY
+
+
+async def _check_partition(servers: str, topic: str, partition: int) -> None:
+    """Say at once that a topic has no such partition: a producer would wait for it to come. A topic that does not
+    exist may be created."""
+    from odradek.client.admin import Admin
+    from odradek.client.cli.resolving import partitions_of
+    from odradek.client.errors import UnknownTopicError
+
+    async with Admin(servers, timeout_ms=CALL_TIMEOUT_MS) as admin:
+        with contextlib.suppress(UnknownTopicError):
+            await partitions_of(admin, topic, [partition])
 
 
 class _Written:

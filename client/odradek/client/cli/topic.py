@@ -188,7 +188,7 @@ async def _describe(options: argparse.Namespace) -> int:
                 described.append(await _description(admin, name, with_offsets=not options.no_offsets))
                 codes.append(exits.OK)
             except Exception as error:
-                codes.append(report(error))
+                codes.append(report(error, name))
     tables = []
     for topic in described:
         settings = ", ".join(f"{name}={value}" for name, value in topic["configs"].items()) or "none set"
