@@ -6,6 +6,7 @@ Source: proto/odradek/v1/config_service.proto.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -87,8 +88,7 @@ class ConfigServicer:
         node_id = self._node_of(resource)
         some(request.changes, "changes")
         changes = [_change(one) for one in request.changes]
-        names = [one.name for one in changes]
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(one.name for one in changes).items() if count > 1)
         if repeated:
             raise invalid(f"changes has {', '.join(repeated)} more than once")
         name = resource.name if node_id is None else str(node_id)
@@ -102,8 +102,8 @@ class ConfigServicer:
         )
         if outcome.error is not ErrorCode.NONE:
             # What else can be wrong with the request was looked at above; Kafka has this name for topics only.
-            is_setting = node_id is not None or resource.type == pb.CONFIG_RESOURCE_TYPE_NODE
-            is_setting = is_setting and outcome.error is ErrorCode.INVALID_REQUEST
+            is_of_node = _type(resource) is ResourceType.BROKER
+            is_setting = is_of_node and outcome.error is ErrorCode.INVALID_REQUEST
             error = ErrorCode.INVALID_CONFIG if is_setting else outcome.error
             raise refused(error, outcome.message, name=resource.name)
         return pb.UpdateConfigsResponse()
