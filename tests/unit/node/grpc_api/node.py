@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 from google.protobuf.message import Message
+from tests.unit.node.controller.image_world import ImageWorld
 
 from odradek.node.app.context import RequestContext
 from odradek.node.app.produce import ProduceCommand, ProducePartition
@@ -48,16 +49,16 @@ class ProposesAtOnce:
 
     def __init__(self, apply: Callable[[int, bytes], None]) -> None:
         self._apply = apply
-        self._index = 0
+        self.index = 0
 
     def propose(self, data: bytes) -> asyncio.Future[int]:
-        self._index += 1
-        self._apply(self._index, data)
+        self.index += 1
+        self._apply(self.index, data)
         return self.read_index()
 
     def read_index(self) -> asyncio.Future[int]:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        future.set_result(self._index)
+        future.set_result(self.index)
         return future
 
 
@@ -161,6 +162,16 @@ class Node(Servicers):
     def _flusher(self, name: str, post: Post, on_failure: OnFailure) -> SteppedFlusher:
         self.flushers.append(SteppedFlusher(name, post, on_failure))
         return self.flushers[-1]
+
+    def adopt(self, world: ImageWorld) -> None:
+        """The metadata is that of `world` from now on."""
+        self.services.controller.machine.restore(world.state.snapshot())
+        self.metadata.index = world.image.applied_index
+
+    def resign(self) -> None:
+        """Node 2 is the active controller."""
+        self.metadata.is_leader, self.metadata.leader_id = False, 2
+        self.services.controller.on_leadership(False, 2)
 
     async def write(self, topic: str, partition: int, count: int, first_ms: int = NOW_MS) -> None:
         """Records with timestamps of `first_ms`, one ms more, ..."""
