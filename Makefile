@@ -7,7 +7,7 @@ ARGS ?=
 SOURCES := proto storage raft node client
 
 .DEFAULT_GOAL := help
-.PHONY: help start cluster test test-clients sim mutants bench bench-cluster generate fix clean
+.PHONY: help start cluster test test-clients sim mutants bench bench-cluster bench-grpc generate fix clean
 .PHONY: check check-format check-lint check-types check-imports check-house
 
 help: ## this list
@@ -53,6 +53,9 @@ check-imports: $(VENV)/.installed-test
 
 check-house: $(VENV)/.installed-test
 	$(PY) -m pytest -q tests/arch
+
+bench-grpc: $(VENV)/.installed-test ## the gRPC door of one node, with Apache Kafka and its own clients beside it
+	$(PY) tests/bench/grpc_door.py $(ARGS)
 
 generate: $(VENV)/.installed-test ## the modules made from the .proto files
 	$(PY) proto/tools/compile_protos.py

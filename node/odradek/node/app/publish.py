@@ -169,6 +169,14 @@ class PublishService:
         """The places of the records of each batch, by partition."""
         limit = min(self._batch_bytes_max(command.topic), BATCH_BYTES_MAX) - BATCH_SLACK_BYTES
         plan: dict[int, list[list[int]]] = {}
+        total = sum(map(size_of, command.records))
+        if total <= limit:  # nearly always: no partition needs more than one batch
+            for place, partition in enumerate(chosen):
+                if partition in plan:
+                    plan[partition][0].append(place)
+                else:
+                    plan[partition] = [[place]]
+            return plan
         sizes: dict[int, int] = {}
         for place, (partition, record) in enumerate(zip(chosen, command.records, strict=True)):
             size = size_of(record)
@@ -221,12 +229,12 @@ class PublishService:
     ) -> AppendResult:
         is_named = bool(command.producer_name)
         was_uncertain = False
+        batch = bytes(self._batch(command, places))
         while True:
             timeout_ms = max(1, int(deadline.left_s * 1000))
-            # Made anew each time: offsets are stamped in place.
-            batch = self._batch(command, places)
+            # A copy each time: offsets are stamped in place.
             result = await self._leaders.produce(
-                context, command.topic, partition, batch, command.acks, timeout_ms
+                context, command.topic, partition, bytearray(batch), command.acks, timeout_ms
             )
             error = result.error
             if error is ErrorCode.NONE:
@@ -248,16 +256,11 @@ class PublishService:
     def _batch(self, command: PublishCommand, places: Sequence[int]) -> bytearray:
         now_ms = self._wall_ms()
         records = command.records
-        chosen = [
-            Record(
-                at,
-                record.timestamp if record.timestamp >= 0 else now_ms,
-                record.key,
-                record.value,
-                record.headers,
-            )
-            for at, record in enumerate(map(records.__getitem__, places))
-        ]
+        new = tuple.__new__
+        chosen: list[Record] = []
+        for at, place in enumerate(places):
+            _, timestamp, key, value, headers = records[place]
+            chosen.append(new(Record, (at, timestamp if timestamp >= 0 else now_ms, key, value, headers)))
         if not command.producer_name:
             return build_batch(chosen)
         return build_batch(
@@ -276,11 +279,8 @@ def producer_id_of(name: str) -> int:
 
 def size_of(record: Record) -> int:
     """At most what a record takes in a batch, in bytes."""
-    size = RECORD_OVERHEAD_BYTES
-    if record.key is not None:
-        size += len(record.key)
-    if record.value is not None:
-        size += len(record.value)
-    for key, value in record.headers:
-        size += HEADER_OVERHEAD_BYTES + len(key) * 4 + (0 if value is None else len(value))
+    _, _, key, value, headers = record
+    size = RECORD_OVERHEAD_BYTES + (len(key) if key else 0) + (len(value) if value else 0)
+    for name, content in headers:
+        size += HEADER_OVERHEAD_BYTES + len(name) * 4 + (len(content) if content else 0)
     return size

@@ -16,24 +16,29 @@ def records_of(messages: Iterable[record_pb2.Record]) -> tuple[list[Record], lis
     """Records, and beside them the partition that each asks for (-1: none); None if none of them does."""
     records: list[Record] = []
     partitions: list[int] | None = None
+    new = tuple.__new__
     for message in messages:
         has = message.HasField
         headers = message.headers
         records.append(
-            Record(
-                0,
-                message.timestamp_ms if has("timestamp_ms") else NOW_MS,
-                message.key if has("key") else None,
-                message.value if has("value") else None,
-                [(one.key, one.value if one.HasField("value") else None) for one in headers]
-                if headers
-                else (),
+            new(
+                Record,
+                (
+                    0,
+                    message.timestamp_ms or (0 if has("timestamp_ms") else NOW_MS),
+                    message.key or (b"" if has("key") else None),
+                    message.value or (b"" if has("value") else None),
+                    [(one.key, one.value if one.HasField("value") else None) for one in headers]
+                    if headers
+                    else (),
+                ),
             )
         )
-        if has("partition"):
+        partition = message.partition
+        if partition or has("partition"):
             if partitions is None:
                 partitions = [-1] * (len(records) - 1)
-            partitions.append(message.partition)
+            partitions.append(partition)
         elif partitions is not None:
             partitions.append(-1)
     return records, partitions

@@ -185,6 +185,7 @@ class GrpcServer:
         return [
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", self._message_bytes_max),
+            ("grpc.http2.max_frame_size", 4 << 20),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.so_reuseport", 0),  # two nodes must not share a port unnoticed
