@@ -78,6 +78,17 @@ def test_what_the_leader_knows_of_everybody() -> None:
     ]
     assert quorum.observers == [Member(4, bytes(16), 1, -1, -1)]  # nothing known of it yet
     assert quorum.listeners == {node: LISTENERS[node] for node in (1, 2, 3)}
+    assert quorum.now_ms == WALL_MS
+
+
+def test_who_has_all_that_was_agreed_on() -> None:
+    quorum = World().service.describe()
+    assert isinstance(quorum, DescribedQuorum)
+    assert [quorum.has_all(one) for one in quorum.voters] == [True, True, False]
+    late = quorum.voters[2]
+    assert quorum.has_all(late._replace(log_end_offset=quorum.high_watermark))
+    assert quorum.has_all(late._replace(last_caught_up_ms=WALL_MS - 1_000))
+    assert not quorum.has_all(late._replace(last_caught_up_ms=WALL_MS - 1_001))
 
 
 def test_who_does_not_lead_knows_nothing() -> None:

@@ -150,6 +150,7 @@ async def test_a_shard_is_loading_until_it_leads_and_belongs_to_whom_its_log_nam
     machine = runtime.state_machines()[0]
     log.leader_id = 2
     assert runtime.leader_of("g") == 2
+    assert 2 in runtime.leaders()
     assert runtime.read("g") is ErrorCode.NOT_COORDINATOR
     assert runtime.write(GroupShard.commit, commit()).value is ErrorCode.NOT_COORDINATOR
     log.is_leader, log.leader_id = True, 1

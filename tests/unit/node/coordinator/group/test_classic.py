@@ -155,3 +155,4 @@ def test_metadata_is_described_when_stable_only() -> None:
     group.state = GroupState.STABLE
     described = group.describe()
     assert (described.state, described.protocol_name, described.members[0].metadata) == ("Stable", "x", b"x")
+    assert described.generation == group.generation > 0
