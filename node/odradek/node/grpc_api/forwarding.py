@@ -4,8 +4,9 @@ they are.
 Decides where a call goes, how long its client waits, and what the client hears when there is nobody to ask. A node
 that was taken for the right one and is not any more has done nothing and answers UNAVAILABLE, so the call goes to the
 next one until its time is up. A connection that broke leaves open what was done; what was done already answers for
-itself (TOPIC_ALREADY_EXISTS), as in `kafka_api.forwarding`. Before an answer is passed back, this node catches up with
-what was agreed on, so the client finds here what it made through here.
+itself (TOPIC_ALREADY_EXISTS), as in `kafka_api.forwarding`. A node that is silent is given up as soon as another one
+is known. Before an answer is passed back, this node catches up with what was agreed on, so the client finds here what
+it made through here.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ WAIT_MS: Final = 30_000
 PAUSE_S_MIN: Final = 0.02
 PAUSE_S_MAX: Final = 0.2
 CATCH_UP_S: Final = 1.0
+WATCH_S: Final = 0.2
+"""How often a call under way looks whether its node still is the one that is known."""
 RECONNECT_MS_MIN: Final = 100
 RECONNECT_MS_MAX: Final = 1_000
 """gRPC's own longest pause is two minutes, for which a node that is back would not be reached."""
@@ -52,17 +55,19 @@ class UnaryForwarder:
 
     async def carry_out(self, path: str, method: Method, call: Call, request: Any) -> Any:
         """The response, here or from elsewhere. Raises RefusalError."""
-        assert method.where is not None, path
         deadline_s = call.now_s() + call.timeout_ms(WAIT_MS) / 1000
         pause_s = PAUSE_S_MIN
         while True:
-            target = method.where(request)
+            target = _where(method, request)
             try:
                 if target == self._node_id:
                     return await method.call(call, request)
                 if target is None:
-                    raise refused(ErrorCode.NOT_CONTROLLER, "nobody is known who could do this now")
-                answer = await self._request(target, path, call, request, deadline_s - call.now_s())
+                    raise refused(method.nobody, "nobody is known who could do this now")
+                attempt = asyncio.ensure_future(
+                    self._request(target, path, call, request, deadline_s - call.now_s())
+                )
+                answer = await _unless_replaced(attempt, target, lambda: _where(method, request))
                 await self._wait_for_change()
                 return answer
             except RefusalError as refusal:
@@ -128,6 +133,26 @@ class UnaryForwarder:
             ]
             channel = self._channels[address] = grpc.aio.insecure_channel(where, options=options)
         return channel
+
+
+async def _unless_replaced(
+    attempt: asyncio.Future[bytes], target: int, known: Callable[[], int | None]
+) -> bytes:
+    """What `attempt` comes to, unless another node than `target` is known meanwhile."""
+    try:
+        while not attempt.done():
+            await asyncio.wait((attempt,), timeout=WATCH_S)
+            if not attempt.done() and known() not in (target, None):
+                message = f"node {target} was silent until another one took its place"
+                raise refused(ErrorCode.NETWORK_EXCEPTION, message)
+        return attempt.result()
+    finally:
+        attempt.cancel()
+
+
+def _where(method: Method, request: Any) -> int | None:
+    assert method.where is not None, method.name
+    return method.where(request)
 
 
 def _refusal_of(target: int, error: grpc.aio.AioRpcError) -> RefusalError:

@@ -7,9 +7,11 @@ Source: proto/odradek/v1/group_service.proto.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
+
+from google.protobuf.message import Message
 
 from odradek.node.app.groups import GroupsService
 from odradek.node.app.list_offsets import LATEST
@@ -73,20 +75,27 @@ class GroupServicer:
         self._others = others
 
     def methods(self) -> list[Method]:
-        def coordinator(request: Any) -> int | None:
-            return self._coordinators.leader_of(request.group_id)
-
         return [
             Method("ListGroups", pb.ListGroupsRequest, self.list_groups),
-            Method("GetGroup", pb.GetGroupRequest, self.get_group, where=coordinator),
-            Method("DeleteGroup", pb.DeleteGroupRequest, self.delete_group, where=coordinator),
-            Method("ListGroupOffsets", pb.ListGroupOffsetsRequest, self.list_offsets, where=coordinator),
-            Method("SetGroupOffsets", pb.SetGroupOffsetsRequest, self.set_offsets, where=coordinator),
-            Method(
-                "DeleteGroupOffsets", pb.DeleteGroupOffsetsRequest, self.delete_offsets, where=coordinator
-            ),
-            Method("RemoveGroupMember", pb.RemoveGroupMemberRequest, self.remove_member, where=coordinator),
+            self._of_group("GetGroup", pb.GetGroupRequest, self.get_group),
+            self._of_group("DeleteGroup", pb.DeleteGroupRequest, self.delete_group),
+            self._of_group("ListGroupOffsets", pb.ListGroupOffsetsRequest, self.list_offsets),
+            self._of_group("SetGroupOffsets", pb.SetGroupOffsetsRequest, self.set_offsets),
+            self._of_group("DeleteGroupOffsets", pb.DeleteGroupOffsetsRequest, self.delete_offsets),
+            self._of_group("RemoveGroupMember", pb.RemoveGroupMemberRequest, self.remove_member),
         ]
+
+    def _of_group(
+        self, name: str, request: type[Message], call: Callable[[Call, Any], Awaitable[Any]]
+    ) -> Method:
+        """A method that the coordinator of `group_id` carries out."""
+        return Method(
+            name,
+            request,
+            call,
+            where=lambda asked: self._coordinators.leader_of(asked.group_id),
+            nobody=ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        )
 
     # -- all groups
 

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from odradek.node.app.context import RequestContext
 from odradek.node.controller.image import MetadataImage
+from odradek.proto.kafka.errors import ErrorCode
 
 M = TypeVar("M", bound=Message)
 Request = TypeVar("Request", bound=Message, contravariant=True)
@@ -94,13 +95,15 @@ Where = Callable[[Any], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`call` takes (call, request), or (call, stream) for streams; a CLIENT_STREAM returns its one response."""
+    """`call` takes (call, request), or (call, stream) for streams; a CLIENT_STREAM returns its one response. `nobody`
+    is the error while `where` knows of nobody."""
 
     name: str
     request: type[Message]
     call: Callable[[Call, Any], Awaitable[Any]]
     shape: Shape = Shape.UNARY
     where: Where | None = None
+    nobody: ErrorCode = ErrorCode.NOT_CONTROLLER
 
 
 class Servicer(Protocol):
