@@ -71,6 +71,7 @@ def test_a_batch_keeps_its_number_and_bytes_when_it_is_tried_again() -> None:
     queue.number(queue.take(), Identity(8, 0))
     assert batch.encode(0) is encoded
     assert parse_header(encoded).producer_id == 7
+    assert (batch.base_sequence, queue.next_sequence) == (0, 3)
 
 
 def test_what_was_certainly_not_written_gives_its_numbers_back() -> None:
