@@ -26,8 +26,7 @@ from odradek.node.config.identity import (
     random_uuid,
 )
 from odradek.node.controller.image import BrokerImage, Endpoint
-from odradek.node.grpc_door import LISTENER_NAME as GRPC_LISTENER_NAME
-from odradek.node.grpc_door import bind_grpc_door, grpc_endpoint
+from odradek.node.grpc_door import bind_grpc_door, grpc_endpoints
 from odradek.node.http_door import open_http_door
 from odradek.node.interbroker.lifecycle import RegistrationRefusedError
 from odradek.node.interbroker.registration import registration_request
@@ -298,7 +297,7 @@ class Broker:
             port = (advertised.port if advertised else 0) or bound.port
             endpoints[bound.name] = Endpoint(host, port, config.security_map.get(bound.name, "PLAINTEXT"))
         if self._grpc is not None:
-            endpoints[GRPC_LISTENER_NAME] = grpc_endpoint(config, self._grpc)
+            endpoints |= grpc_endpoints(config, self._grpc)
         return BrokerImage(
             config.node_id,
             epoch=-1,

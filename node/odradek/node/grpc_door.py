@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from odradek.node.config import ConfigError, NodeConfig
+from odradek.node.app.cluster import GRPC_LISTENER, GRPC_NODES_LISTENER
+from odradek.node.config import ConfigError, Listener, NodeConfig
 from odradek.node.controller.image import Endpoint
 from odradek.node.services import Services
 
 if TYPE_CHECKING:
     from odradek.node.grpc_api.server import GrpcServer
-
-LISTENER_NAME: Final = "GRPC"
-"""Under this name a node tells the cluster where it speaks gRPC."""
 
 log = logging.getLogger(__name__)
 
@@ -31,22 +29,23 @@ def bind_grpc_door(
     """
     if config.grpc_listener is None:
         return None
-    if any(listener.name == LISTENER_NAME for listener in config.listeners):
-        raise ConfigError(f"listeners: {LISTENER_NAME} is the name of odradek.grpc.listener; choose another")
+    for name in (GRPC_LISTENER, GRPC_NODES_LISTENER):
+        if any(listener.name == name for listener in config.listeners):
+            raise ConfigError(f"listeners: {name} is a name of odradek.grpc.listener; choose another")
     from odradek.node.grpc_api.forwarding import UnaryForwarder
     from odradek.node.grpc_api.server import GrpcServer
     from odradek.node.grpc_api.services import servicers
 
     def address_of(node_id: int) -> tuple[str, int] | None:
         broker = services.controller.image.brokers.get(node_id)
-        endpoint = None if broker is None else broker.endpoints.get(LISTENER_NAME)
+        endpoint = None if broker is None else broker.endpoints.get(GRPC_NODES_LISTENER)
         return None if endpoint is None else (endpoint.host, endpoint.port)
 
     forwarder = UnaryForwarder(config.node_id, address_of, catch_up)
     server = GrpcServer(
         servicers(services, forwarder),
         lambda: _advertised(config, server),
-        LISTENER_NAME,
+        GRPC_LISTENER,
         config.socket_request_max_bytes,
         forwarder,
     )
@@ -64,14 +63,26 @@ def bind_grpc_door(
     return server
 
 
-def grpc_endpoint(config: NodeConfig, server: GrpcServer) -> Endpoint:
-    """As the node registers it."""
-    return Endpoint(*_advertised(config, server), "PLAINTEXT")
+def grpc_endpoints(config: NodeConfig, server: GrpcServer) -> dict[str, Endpoint]:
+    """As the node registers them, by listener name."""
+    between = config.advertised_listeners.get(config.inter_broker_listener_name)
+    nodes = _reachable(server, between), server.port
+    return {
+        GRPC_LISTENER: Endpoint(*_advertised(config, server), "PLAINTEXT"),
+        GRPC_NODES_LISTENER: Endpoint(*nodes, "PLAINTEXT"),
+    }
 
 
 def _advertised(config: NodeConfig, server: GrpcServer) -> tuple[str, int]:
     if config.grpc_advertised is not None:
         host, port = config.grpc_advertised
         return host, port or server.port
-    everywhere = server.host in ("", "0.0.0.0", "::")
-    return "localhost" if everywhere else server.host, server.port
+    clients = [config.advertised_listeners.get(listener.name) for listener in config.client_listeners]
+    return _reachable(server, clients[0] if clients else None), server.port
+
+
+def _reachable(server: GrpcServer, advertised: Listener | None) -> str:
+    """Where a node that listens everywhere is found: at the host that Kafka's clients are told."""
+    if server.host not in ("", "0.0.0.0", "::"):
+        return server.host
+    return (advertised.host if advertised is not None else "") or "localhost"

@@ -14,6 +14,11 @@ from typing import Final, Protocol
 from odradek.node.app.context import RequestContext
 from odradek.node.controller.image import BrokerImage, MetadataImage, PartitionImage
 
+GRPC_LISTENER: Final = "GRPC"
+"""Under this name a broker tells clients where it speaks gRPC."""
+GRPC_NODES_LISTENER: Final = "GRPC_NODES"
+"""And under this one the other nodes, which may live in another network than clients do."""
+
 #: The operations that a client may do without an authorizer, as bits by the number of the operation.
 TOPIC_OPERATIONS: Final = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
 CLUSTER_OPERATIONS: Final = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))

@@ -44,6 +44,7 @@ _STANDALONE_DEFAULTS: Final = {
     "node.id": "1",
     "listeners": "PLAINTEXT://127.0.0.1:9092",
     "log.dirs": "data",
+    "group.initial.rebalance.delay.ms": "0",  # as in the server.properties that comes with Kafka
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from odradek.node.app.cluster import GRPC_NODES_LISTENER
 from odradek.node.app.cluster_health import health_of
 from odradek.node.app.elections import ElectionsService, ElectionType
 from odradek.node.app.log_dirs import DescribedDirectory, LogDirsService
@@ -191,6 +192,7 @@ def _node(broker: BrokerImage, leaders: int, replicas: int) -> pb.ClusterNode:
         listeners=[
             pb.Listener(name=name, host=endpoint.host, port=endpoint.port)
             for name, endpoint in sorted(broker.endpoints.items())
+            if name != GRPC_NODES_LISTENER
         ],
         leader_count=leaders,
         replica_count=replicas,

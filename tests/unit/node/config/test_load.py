@@ -111,3 +111,25 @@ def test_importing_makes_no_table() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
     )
     assert child.returncode == 0, child.stderr
+
+
+def test_grpc_is_spoken_beside_the_clients_unless_somebody_says_otherwise() -> None:
+    alone = load_config().config
+    assert (alone.grpc_listener, alone.grpc_required) == (("127.0.0.1", 50051), False)
+    assert load_config(listen="10.0.0.1:0").config.grpc_listener == ("10.0.0.1", 0)
+    assert load_config(listen="[::1]:9092").config.grpc_listener == ("::1", 50051)
+    assert load_config(assignments=["listeners=PLAINTEXT://:9092"]).config.grpc_listener == ("0.0.0.0", 50051)
+    chosen = load_config(grpc="0.0.0.0:7000").config
+    assert (chosen.grpc_listener, chosen.grpc_required) == (("0.0.0.0", 7000), True)
+    assert load_config(assignments=["odradek.grpc.listener="]).config.grpc_listener is None
+    with pytest.raises(ConfigError, match="--grpc and --set"):
+        load_config(grpc="a:1", assignments=["odradek.grpc.listener=a:2"])
+
+
+def test_a_configuration_with_roles_speaks_no_grpc_by_itself(tmp_path: Path) -> None:
+    file = tmp_path / "server.properties"
+    file.write_text(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@localhost:9093\n"
+        "controller.listener.names=CONTROLLER\nlisteners=PLAINTEXT://:9092,CONTROLLER://:9093\n"
+    )
+    assert load_config(file=str(file)).config.grpc_listener is None

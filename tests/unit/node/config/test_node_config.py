@@ -87,10 +87,18 @@ def test_typed_settings_have_kafkas_defaults() -> None:
     assert config.socket_request_max_bytes == 104_857_600
     assert config.connections_max_idle_ms == 600_000
     assert config.max_connections == 2**31 - 1
-    assert config.group_initial_rebalance_delay_ms == 3000
+    assert config.group_initial_rebalance_delay_ms == 0, "as in the server.properties that comes with Kafka"
     assert config.offsets_retention_minutes == 10_080
     assert config.coordinator_shards == 8
     assert NodeConfig({"num.partitions": " 6 "}).num_partitions == 6
+
+
+def test_the_address_of_grpc() -> None:
+    assert NodeConfig().grpc_listener is None
+    assert NodeConfig({"odradek.grpc.listener": "[::1]:50051"}).grpc_listener == ("::1", 50051)
+    assert NodeConfig({"odradek.grpc.advertised.listener": "a.example:1"}).grpc_advertised == ("a.example", 1)
+    with pytest.raises(ConfigError, match=r"odradek\.grpc\.listener.*expected host:port"):
+        NodeConfig({"odradek.grpc.listener": "50051"})
 
 
 def test_every_typed_setting_can_be_read_and_is_declared_as_acted_on_or_known() -> None:
