@@ -39,6 +39,8 @@ BATCH_SLACK_BYTES: Final = 1024
 RECORD_OVERHEAD_BYTES: Final = 21
 HEADER_OVERHEAD_BYTES: Final = 10
 RETRY_PAUSE_S: Final = 0.1
+CREATION_WAIT_S: Final = 5.0
+"""For a topic that is created by being named; one that cannot be would be tried for as long as the sender waits."""
 
 _UNCERTAIN: Final = frozenset(
     (ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIMED_OUT, ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
@@ -129,6 +131,7 @@ class PublishService:
 
     async def _topic(self, name: str, deadline: Deadline) -> TopicImage | ErrorCode:
         """The topic, which may have to be created first."""
+        give_up_s = min(deadline.at_s, deadline.now_s() + CREATION_WAIT_S)
         while True:
             (found,) = self._metadata.find_topics([AskedTopic(name)], allow_auto_creation=True)
             if found.topic is not None:
@@ -136,9 +139,10 @@ class PublishService:
             is_coming = found.error is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION and self._metadata.is_creating(
                 name
             )
-            if not is_coming or deadline.left_s <= 0:
+            left_s = give_up_s - deadline.now_s()
+            if not is_coming or left_s <= 0:
                 return found.error
-            await self._changes.wait(min(RETRY_PAUSE_S, deadline.left_s))
+            await self._changes.wait(min(RETRY_PAUSE_S, left_s))
 
     def _choose(self, command: PublishCommand, count: int) -> list[int] | str:
         """A partition for each record, or what is wrong with one that was asked for."""
@@ -214,7 +218,7 @@ class PublishService:
             result = await self._write_batch(context, command, partition, places, deadline)
             if result.error is not ErrorCode.NONE:
                 faults = "; ".join(f"record {places[at]}: {text}" for at, text in result.record_errors)
-                return result.error, result.error_message or faults or None
+                return result.error, faults or result.error_message
             for step, place in enumerate(places):
                 offsets[place] = result.base_offset + step
         return None

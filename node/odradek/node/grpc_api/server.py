@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -27,8 +27,11 @@ from odradek.proto.kafka.errors import ErrorCode
 
 CLIENT_ID_KEY: Final = "client-id"
 STOP_GRACE_S: Final = 1.0
-KEEPALIVE_MS: Final = 30_000
-"""A connection whose other side is silent for so long is asked whether it still is there."""
+KEEPALIVE_MS: Final = 10_000
+"""A connection whose other side is silent for so long is asked whether it still is there, and closed after as long
+again."""
+CALLS_MAX: Final = 50_000
+"""At once, streams included; more are refused with RESOURCE_EXHAUSTED."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,8 @@ class GrpcServer:
         self._forwarder = forwarder
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
-        self._stopping = asyncio.Event()
+        self._is_stopping = False
+        self._calls: set[asyncio.Task[Any]] = set()
         self.host = ""
         self.port = 0
 
@@ -62,7 +66,7 @@ class GrpcServer:
 
     def bind(self, host: str, port: int) -> None:
         """Take the port; nobody is answered yet. Raises OSError."""
-        server = grpc.aio.server(options=self._options())
+        server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=CALLS_MAX)
         names = [servicer.service for servicer in self._servicers]
         for servicer in self._servicers:
             handlers = {method.name: self._handler(servicer.service, method) for method in servicer.methods()}
@@ -93,8 +97,12 @@ class GrpcServer:
         if server is None:
             return
         await self._health.enter_graceful_shutdown()
-        self._stopping.set()
-        await server.stop(STOP_GRACE_S)
+        ending = asyncio.get_running_loop().create_task(server.stop(2 * STOP_GRACE_S))
+        await asyncio.wait((ending,), timeout=STOP_GRACE_S)
+        self._is_stopping = True
+        for call in self._calls:  # those that wait for something that may be long in coming
+            call.cancel()
+        await ending
         if self._forwarder is not None:
             await self._forwarder.close()
 
@@ -106,10 +114,9 @@ class GrpcServer:
             Shape.CLIENT_STREAM: grpc.stream_unary_rpc_method_handler,
             Shape.BIDIRECTIONAL: grpc.stream_stream_rpc_method_handler,
         }[method.shape]
+        path = f"/{service}/{method.name}"
         behaviour = (
-            self._unary(f"/{service}/{method.name}", method)
-            if method.shape is Shape.UNARY
-            else self._streaming(method)
+            self._unary(path, method) if method.shape is Shape.UNARY else self._streaming(path, method)
         )
         return make(
             behaviour,
@@ -122,37 +129,48 @@ class GrpcServer:
     def _unary(self, path: str, method: Method) -> Any:
         async def serve(request: Any, context: Any) -> Any:
             call = self._call(context)
-            try:
+
+            async def carry_out() -> Any:
                 if method.where is not None and not call.is_forwarded and self._forwarder is not None:
                     return await self._forwarder.carry_out(path, method, call, request)
                 return await method.call(call, request)
-            except RefusalError as refusal:
-                return await _abort(context, refusal)
-            except Exception:  # the boundary of this call
-                log.exception("%s failed", path)
-                return await _abort(
-                    context, refused(ErrorCode.UNKNOWN_SERVER_ERROR, "the node failed in this call")
-                )
+
+            return await self._guarded(path, context, carry_out)
 
         return serve
 
-    def _streaming(self, method: Method) -> Any:
+    def _streaming(self, path: str, method: Method) -> Any:
         async def serve(_: Any, context: Any) -> Any:
-            try:
-                return await method.call(self._call(context), _Stream(context))
-            except RefusalError as refusal:
-                return await _abort(context, refusal)
-            except grpc.aio.AbortError:
-                raise
-            except Exception:  # the boundary of this call
-                if context.cancelled() or context.done():
-                    return None  # gRPC's way of saying that the client is gone
-                log.exception("%s failed", method.name)
-                return await _abort(
-                    context, refused(ErrorCode.UNKNOWN_SERVER_ERROR, "the node failed in this call")
-                )
+            return await self._guarded(
+                path, context, lambda: method.call(self._call(context), _Stream(context))
+            )
 
         return serve
+
+    async def _guarded(self, path: str, context: Any, work: Callable[[], Awaitable[Any]]) -> Any:
+        """The boundary of a call: what it comes to, or a status."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
+        try:
+            return await work()
+        except RefusalError as refusal:
+            return await _abort(context, refusal)
+        except grpc.aio.AbortError:
+            raise
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                raise  # the client has cancelled, or is gone
+            return await _abort(context, refused(ErrorCode.BROKER_NOT_AVAILABLE, "the node stops"))
+        except Exception:
+            if context.cancelled() or context.done():
+                return None  # gRPC's way of saying that the client is gone
+            log.exception("%s failed", path)
+            return await _abort(
+                context, refused(ErrorCode.UNKNOWN_SERVER_ERROR, "the node failed in this call")
+            )
+        finally:
+            self._calls.discard(task)
 
     def _call(self, context: Any) -> Call:
         client_id: str | None = None
@@ -187,7 +205,9 @@ class GrpcServer:
             ("grpc.max_receive_message_length", self._message_bytes_max),
             ("grpc.http2.max_frame_size", 4 << 20),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
+            # Clients may ask as often as they like; they are not to be punished for it.
+            ("grpc.http2.max_ping_strikes", 0),
             ("grpc.so_reuseport", 0),  # two nodes must not share a port unnoticed
         ]
 
