@@ -28,6 +28,7 @@ SETTINGS = (
     "auto.create.topics.enable=false",
     "offsets.topic.num.partitions=4",
     "odradek.grpc.listener=127.0.0.1:0",
+    "socket.request.max.bytes=6000000",
 )
 DOORS = ("direct", "kafka", "grpc")
 NewTopic = Callable[..., Any]

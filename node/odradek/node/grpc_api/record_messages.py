@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from odradek.node.grpc_api.refusal import invalid, refused
+from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.records import Record
 from odradek.v1 import record_pb2
 
@@ -13,32 +15,40 @@ NOW_MS = -1
 
 
 def records_of(messages: Iterable[record_pb2.Record]) -> tuple[list[Record], list[int] | None]:
-    """Records, and beside them the partition that each asks for (-1: none); None if none of them does."""
+    """Records, and beside them the partition that each asks for (-1: none); None if none of them does.
+
+    Raises RefusalError for numbers that cannot be right: below 0 they mean something else from here on.
+    """
     records: list[Record] = []
     partitions: list[int] | None = None
-    new = tuple.__new__
     for message in messages:
         has = message.HasField
         headers = message.headers
+        timestamp = NOW_MS
+        if has("timestamp_ms"):
+            timestamp = message.timestamp_ms
+            if timestamp < 0:
+                raise refused(
+                    ErrorCode.INVALID_TIMESTAMP,
+                    f"record {len(records)}: timestamp_ms {timestamp}; ms since 1970 are not negative",
+                )
         records.append(
-            new(
-                Record,
-                (
-                    0,
-                    message.timestamp_ms or (0 if has("timestamp_ms") else NOW_MS),
-                    message.key or (b"" if has("key") else None),
-                    message.value or (b"" if has("value") else None),
-                    [(one.key, one.value if one.HasField("value") else None) for one in headers]
-                    if headers
-                    else (),
-                ),
+            Record(
+                0,
+                timestamp,
+                message.key if has("key") else None,
+                message.value if has("value") else None,
+                [(one.key, one.value if one.HasField("value") else None) for one in headers]
+                if headers
+                else (),
             )
         )
-        partition = message.partition
-        if partition or has("partition"):
+        if has("partition"):
+            if message.partition < 0:
+                raise invalid(f"record {len(records) - 1}: partition {message.partition} does not exist")
             if partitions is None:
                 partitions = [-1] * (len(records) - 1)
-            partitions.append(partition)
+            partitions.append(message.partition)
         elif partitions is not None:
             partitions.append(-1)
     return records, partitions
