@@ -24,6 +24,8 @@ from odradek.v1.error_pb2 import Error
 
 DOMAIN: Final = "odradek.dev"
 RETRY_DELAY_MS: Final = 100
+MESSAGE_BYTES_MAX: Final = 1024
+METADATA_BYTES_MAX: Final = 256
 DETAILS_KEY: Final = "grpc-status-details-bin"
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -116,6 +118,11 @@ _SENTENCES: Final[Mapping[ErrorCode, str]] = {
 }
 
 
+def _clipped(text: str, limit: int) -> str:
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= limit else data[: limit - 3].decode("utf-8", "ignore") + "..."
+
+
 class RefusalError(Exception):
     """A call that ends with a status other than OK. `reason` is a Kafka error name; `metadata` goes into ErrorInfo."""
 
@@ -131,9 +138,10 @@ class RefusalError(Exception):
         super().__init__(f"{reason}: {message}")
         self.status = status
         self.reason = reason
-        self.message = message
+        # What clients wrote is quoted, and headers above 8 KiB would be dropped with everything in them.
+        self.message = _clipped(message, MESSAGE_BYTES_MAX)
         self.retry_delay_ms = retry_delay_ms
-        self.metadata = dict(metadata)
+        self.metadata = {key: _clipped(value, METADATA_BYTES_MAX) for key, value in metadata.items()}
 
 
 def refused(error: ErrorCode, message: str | None = None, **metadata: str) -> RefusalError:
