@@ -52,13 +52,13 @@ class RecordServicer:
                 first = request
             elif not request.topic:
                 request.topic = first.topic
-            if request.topic != first.topic:
-                raise invalid(
-                    f"topic {request.topic}: a stream is for one topic, and this began with {first.topic}"
-                )
             request.producer_name, request.acks = first.producer_name, first.acks
             request.sequence = first.sequence + done
             try:
+                if request.topic != first.topic:
+                    raise invalid(
+                        f"topic {request.topic}: a stream is for one topic, and this began with {first.topic}"
+                    )
                 published = await self._publish.publish(
                     call.context, command_of(request), call.timeout_ms(PUBLISH_TIMEOUT_MS)
                 )
