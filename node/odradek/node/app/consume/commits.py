@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from odradek.node.app.consume.progress import Progress
 from odradek.node.app.consume.values import TopicPartition
@@ -11,7 +12,8 @@ from odradek.node.app.coordinators import Coordinators
 from odradek.node.app.offsets import CommitCommand, PartitionToCommit, TopicToCommit
 from odradek.proto.kafka.errors import ErrorCode
 
-ZERO_ID = bytes(16)
+ZERO_ID: Final = bytes(16)
+_FINAL: Final = frozenset((ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
 
 Identity = tuple[int, str, str | None]
 """Generation, member id and instance id; (-1, "", None) for who is no member."""
@@ -36,6 +38,7 @@ class Commits:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._is_over = False
 
     async def commit(self, offsets: ToCommit) -> list[ErrorCode]:
         """One outcome per partition, in the order given."""
@@ -77,7 +80,7 @@ class Commits:
 
     def commit_later(self) -> None:
         """Something was acknowledged."""
-        if self._timer is None and self._group_id:
+        if self._timer is None and self._group_id and not self._is_over:
             self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._on_due)
 
     async def commit_acknowledged(self) -> Mapping[TopicPartition, ErrorCode]:
@@ -95,6 +98,7 @@ class Commits:
 
     def stop(self) -> None:
         """No more timers; what is under way goes on."""
+        self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -107,6 +111,6 @@ class Commits:
 
     async def _commit_in_background(self) -> None:
         outcomes = await self.commit_acknowledged()
-        # During a rebalance the owner commits; a coordinator that is on its way is asked again.
-        if any(error.retriable for error in outcomes.values()):
+        # A coordinator may be on its way, or the group between two generations: it is asked again.
+        if any(error not in _FINAL for error in outcomes.values()):
             self.commit_later()
