@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from odradek.node.app.context import RequestContext
 from odradek.node.config import ConfigError, Listener, NodeConfig
@@ -31,7 +31,7 @@ from odradek.node.http_door import open_http_door
 from odradek.node.interbroker.lifecycle import RegistrationRefusedError
 from odradek.node.interbroker.registration import registration_request
 from odradek.node.kafka_api.forwarding import Forwarder
-from odradek.node.kafka_api.registry import Registry, settled
+from odradek.node.kafka_api.registry import Registry, Route, settled
 from odradek.node.kafka_api.routes import build_registry
 from odradek.node.kafka_api.session import Session
 from odradek.node.net.listener import Connection, ConnectionLimits
@@ -47,6 +47,7 @@ from odradek.storage.log_dir import LogDir
 from odradek.storage.log_dirs import LogDirs
 
 if TYPE_CHECKING:
+    from odradek.node.grpc_api.methods import Servicer
     from odradek.node.grpc_api.server import GrpcServer
     from odradek.node.http_api.server import HttpServer
 
@@ -57,10 +58,22 @@ FOUNDING_RETRY_S = 0.02
 log = logging.getLogger(__name__)
 
 
+class Between(Protocol):
+    """Who stands between the doors of a node and what they call; `odradek.testing` does. Asked once for each."""
+
+    def route(self, route: Route) -> Route:
+        """The route to take in the place of this one."""
+
+    def servicer(self, servicer: Servicer) -> Servicer:
+        """The servicer to call in the place of this one."""
+
+
 class Broker:
     """One node in this process. `start`, then `addresses`; `failed` returns when the node cannot go on."""
 
-    def __init__(self, config: NodeConfig, ports: NodePorts | None = None) -> None:
+    def __init__(
+        self, config: NodeConfig, ports: NodePorts | None = None, between: Between | None = None
+    ) -> None:
         _refuse_what_is_not_served(config)
         self._config = config
         self._loop = asyncio.get_running_loop()
@@ -91,6 +104,11 @@ class Broker:
         )
         self._log_dirs.find = self._services.replicas.find_log
         self._registry: Registry = build_registry(self._services)
+        self._between = between
+        if between is not None:
+            self._registry.routes |= {
+                key: between.route(route) for key, route in self._registry.routes.items()
+            }
         self._forwarder = Forwarder(
             config.node_id, self._services.controller, self._services.outward.peers, self._quorum.current
         )
@@ -127,7 +145,8 @@ class Broker:
             log.error("log directory %s cannot be used: %s", path, reason)
         for listener in config.client_listeners:
             self._listeners.append(await self._bind(listener))
-        self._grpc = bind_grpc_door(config, self._services, self._quorum.current)
+        between = None if self._between is None else self._between.servicer
+        self._grpc = bind_grpc_door(config, self._services, self._quorum.current, between)
         try:
             self._log_dirs.start(self._ports.wall_ms())
         except DiskLockedError:
@@ -229,6 +248,11 @@ class Broker:
             log.error("the Raft log could not be closed cleanly: %s", error)
         self._log_dirs.close()
         self._close_http_door()
+
+    def abort_connections(self) -> None:
+        """After `stop`, for whoever lives on: peers that do not read what they were sent are not waited for."""
+        for listener in self._listeners:
+            listener.abort_connections()
 
     async def failed(self) -> BaseException:
         """Return only when the node cannot go on, with the reason."""

@@ -15,15 +15,21 @@ from odradek.node.controller.image import Endpoint
 from odradek.node.services import Services
 
 if TYPE_CHECKING:
+    from odradek.node.grpc_api.methods import Servicer
     from odradek.node.grpc_api.server import GrpcServer
 
 log = logging.getLogger(__name__)
 
 
 def bind_grpc_door(
-    config: NodeConfig, services: Services, catch_up: Callable[[], Awaitable[None]]
+    config: NodeConfig,
+    services: Services,
+    catch_up: Callable[[], Awaitable[None]],
+    between: Callable[[Servicer], Servicer] | None = None,
 ) -> GrpcServer | None:
     """The door on its port, answering nobody yet; None without `odradek.grpc.listener`.
+
+    `between` gives the servicer to call in the place of one.
 
     Raises ConfigError where it cannot listen.
     """
@@ -42,8 +48,9 @@ def bind_grpc_door(
         return None if endpoint is None else (endpoint.host, endpoint.port)
 
     forwarder = UnaryForwarder(config.node_id, address_of, catch_up)
+    served = servicers(services, forwarder)
     server = GrpcServer(
-        servicers(services, forwarder),
+        served if between is None else [between(servicer) for servicer in served],
         lambda: _advertised(config, server),
         GRPC_LISTENER,
         config.socket_request_max_bytes,

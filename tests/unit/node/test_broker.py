@@ -7,8 +7,11 @@ from typing import TypeVar
 
 import pytest
 
+from odradek.node.app.context import RequestContext
 from odradek.node.broker import Broker
 from odradek.node.config import ConfigError, load_config
+from odradek.node.grpc_api.methods import Servicer
+from odradek.node.kafka_api.registry import Route
 from odradek.proto.kafka.api import ApiKey
 from odradek.proto.kafka.codec import decode
 from odradek.proto.kafka.headers import RequestHeader, decode_response_header, encode_request_frame
@@ -92,3 +95,35 @@ async def test_a_node_with_one_role_is_refused_at_the_start(tmp_path: Path) -> N
     config = load_config(data=str(tmp_path), assignments=[f"{k}={v}" for k, v in settings.items()]).config
     with pytest.raises(ConfigError, match="a node of this release is both"):
         Broker(config)
+
+
+class _Counting:
+    """`Between` that counts what passes."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.servicers: list[str] = []
+
+    def route(self, route: Route) -> Route:
+        def call(context: RequestContext, request: Message, version: int) -> object:
+            self.seen.append(route.key.name)
+            return route.call(context, request, version)
+
+        return route._replace(call=call)
+
+    def servicer(self, servicer: Servicer) -> Servicer:
+        self.servicers.append(servicer.service)
+        return servicer
+
+
+async def test_who_stands_between_the_doors_and_the_node_sees_every_request(tmp_path: Path) -> None:
+    between = _Counting()
+    settings = ["odradek.grpc.listener=127.0.0.1:0"]
+    config = load_config(data=str(tmp_path), listen="127.0.0.1:0", assignments=settings).config
+    broker = Broker(config, between=between)
+    await broker.start()
+    assert await topics(broker) == []
+    assert between.seen == ["METADATA"]
+    assert "odradek.v1.RecordService" in between.servicers
+    await broker.stop()
+    broker.abort_connections()

@@ -324,6 +324,10 @@ class Listener:
         for connection in list(self._connections):
             connection.close()
 
+    def abort_connections(self) -> None:
+        for connection in list(self._connections):
+            connection.abort()
+
     def admit(self, connection: Connection) -> str | None:
         """Count the connection in, or say why not."""
         if len(self._connections) >= self.limits.connections_max:

@@ -120,6 +120,22 @@ async def test_a_peer_that_never_reads_is_not_kept_when_it_is_idle() -> None:
         writer.transport.abort()
 
 
+async def test_a_peer_that_never_reads_is_not_waited_for_when_connections_are_aborted() -> None:
+    async with listening(ConnectionLimits(10, 10, -1, 10_000_000)) as (listener, handlers):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(frame(b"x"))
+        assert await asyncio.wait_for(reader.readexactly(5), 10) == frame(b"x")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own transport has it
+        handlers[0].connection.write([b"z" * 9_000_000])
+        listener.close_connections()
+        await asyncio.sleep(0)
+        assert listener.connection_count == 1
+        listener.abort_connections()
+        await asyncio.wait_for(handlers[0].gone.wait(), 10)
+        assert listener.connection_count == 0
+        writer.transport.abort()
+
+
 async def test_no_request_is_taken_any_more_after_reading_was_stopped() -> None:
     async with listening(ConnectionLimits(10, 10, -1, 1000)) as (listener, handlers):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
