@@ -14,6 +14,7 @@ from odradek.node.app.list_offsets import EARLIEST, LATEST, ListOffsetsService
 from odradek.node.app.metadata import AskedTopic, FoundTopic, MetadataService
 from odradek.node.app.produce import ProduceCommand, ProducePartition, ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
+from odradek.node.grpc_api.arguments import chosen, some
 from odradek.node.grpc_api.methods import Call, Method
 from odradek.node.grpc_api.refusal import error_message, invalid, refused
 from odradek.node.partition.fetch_session import SESSIONLESS_EPOCH, FetchPartition
@@ -46,8 +47,7 @@ def acks_of(acks: int) -> int:
 
 
 def isolation_of(level: int) -> int:
-    if level not in record_pb2.IsolationLevel.values():
-        raise invalid(f"isolation_level {level} does not exist")
+    chosen(level, dict(record_pb2.IsolationLevel.items()), "isolation_level")
     return 1 if level == record_pb2.ISOLATION_LEVEL_READ_COMMITTED else 0
 
 
@@ -59,6 +59,7 @@ def timestamp_of(position: record_pb2.Position) -> int:
             raise invalid(f"timestamp_ms {position.timestamp_ms}: ms since 1970 are not negative")
         return int(position.timestamp_ms)
     if kind == "edge":
+        chosen(position.edge, dict(record_pb2.Edge.items()), "edge")
         return LATEST if position.edge == record_pb2.EDGE_LATEST else EARLIEST
     raise invalid("a position to look up is a timestamp or an edge")
 
@@ -95,8 +96,7 @@ class LogServicer:
     # -- Produce
 
     async def produce(self, call: Call, request: pb.ProduceRequest) -> pb.ProduceResponse:
-        if not request.partitions:
-            raise invalid("partitions is empty: there is nothing to write")
+        some(request.partitions, "partitions")
         command = ProduceCommand(
             acks_of(request.acks),
             call.timeout_ms(PRODUCE_TIMEOUT_MS),
@@ -160,6 +160,8 @@ class LogServicer:
 
     @staticmethod
     def _asked(one: pb.FetchPartition) -> FetchPartition:
+        if one.max_bytes < 0:
+            raise invalid(f"max_bytes {one.max_bytes} of a partition: allowed are 1 and more, and 0 for the default")
         return FetchPartition(
             one.topic,
             _ZERO_ID,
