@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Literal, TypedDict, Unpack
 
 from odradek.client.connection import DEFAULT_CLIENT_ID, Connection
-from odradek.client.errors import ClosedError, RecordTooLargeError
+from odradek.client.errors import ClosedError, OdradekError, RecordTooLargeError
 from odradek.client.partitioner import Partitioner, murmur2_partitioner
 from odradek.client.producer_accumulator import Accumulator, Limits
 from odradek.client.producer_cluster import ClusterView
@@ -104,6 +104,8 @@ class Producer:
         self._sender: Sender | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
+        self._is_ended = False
+        self._failure: OdradekError | None = None
         self._taken_bytes = 0
         self._room: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._progress: list[asyncio.Future[None]] = []
@@ -159,7 +161,7 @@ class Producer:
         """
         sender, loop = self._sender, self._loop
         if sender is None or loop is None or self._is_closed:
-            raise ClosedError("the producer is closed" if self._is_closed else "the producer is not started")
+            raise self._why_not()
         if (value is not None and value.__class__ is not bytes) or (
             key is not None and key.__class__ is not bytes
         ):
@@ -180,6 +182,11 @@ class Producer:
             # Whoever sends in a loop waits for nothing: here the batches get their turn.
             await asyncio.sleep(0)
         return promise
+
+    def _why_not(self) -> OdradekError:
+        if self._failure is not None:
+            return self._failure
+        return ClosedError("the producer is closed" if self._is_closed else "the producer is not started")
 
     async def publish(
         self,
@@ -218,8 +225,9 @@ class Producer:
 
         What is not delivered by then fails with ClosedError.
         """
-        if self._is_closed:
+        if self._is_ended:
             return
+        self._is_ended = True
         try:
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
                 await self.flush()
@@ -254,10 +262,13 @@ class Producer:
             self._on_progress()
             raise
         if self._is_closed:
-            raise ClosedError("the producer was closed while the record waited for room")
+            raise self._why_not()
 
     def _on_progress(self) -> None:
         """Something is decided: let in whom there is room for, in the order in which they came."""
+        if self._sender is not None and self._sender.failure is not None and self._failure is None:
+            self._failure = self._sender.failure
+            self._is_closed = True
         while self._room:
             size, granted = self._room[0]
             if not granted.done():

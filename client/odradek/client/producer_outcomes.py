@@ -61,6 +61,7 @@ _BY_REASON: Final[dict[str, Meaning]] = {
     "NETWORK_EXCEPTION": _UNKNOWN,
     "KAFKA_STORAGE_ERROR": _UNKNOWN,
     "UNKNOWN_SERVER_ERROR": Meaning(Action.FAIL, is_unknown=True),
+    "CLIENT_ERROR": Meaning(Action.FAIL, is_unknown=True),  # ours
     "OUT_OF_ORDER_SEQUENCE_NUMBER": _RENUMBER,
     "UNKNOWN_PRODUCER_ID": _RENUMBER,
     "INVALID_PRODUCER_EPOCH": _RENUMBER,

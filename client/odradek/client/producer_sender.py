@@ -64,12 +64,14 @@ class Sender:
         self._is_scheduled = False
         self._is_identifying = False
         self._is_closed = False
+        self.failure: OdradekError | None = None
+        """A fault of this client, after which it does nothing more."""
 
     def wake(self) -> None:
         """Something happened: look soon what is to do."""
         if not self._is_scheduled and not self._is_closed:
             self._is_scheduled = True
-            self._loop.call_soon(self._step)
+            self._loop.call_soon(self._on_due)
 
     async def close(self) -> None:
         """Start nothing more, and end what is under way."""
@@ -81,10 +83,16 @@ class Sender:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _step(self) -> None:
+    def _on_due(self) -> None:
         self._is_scheduled = False
         if self._is_closed:
             return
+        try:
+            self._step()
+        except Exception as error:  # the boundary of this callback
+            self._crash(error)
+
+    def _step(self) -> None:
         now_ms = steady_ms()
         freed = self._accumulator.freed_bytes
         for call in self._accumulator.drain(now_ms):
@@ -108,7 +116,7 @@ class Sender:
         if known:
             # One ms more: the clock of the loop is finer than this one, and a step too early would do nothing.
             wait_ms = max(0, min(known) - now_ms) + 1
-            self._timer = self._loop.call_later(wait_ms / 1000, self._step)
+            self._timer = self._loop.call_later(wait_ms / 1000, self._on_due)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -118,13 +126,18 @@ class Sender:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Ours is the fault. Nobody may wait for what will not come.
-            self._accumulator.fail_all(OdradekError("CLIENT_ERROR", repr(error)))
-            self._loop.call_exception_handler(
-                {"message": "the producer failed", "exception": error, "task": task}
-            )
+            self._crash(error)
         self._on_progress()
         self.wake()
+
+    def _crash(self, error: BaseException) -> None:
+        """Ours is the fault. Nobody may wait for what will not come."""
+        self._is_closed = True
+        self.failure = OdradekError("CLIENT_ERROR", repr(error))
+        self.failure.__cause__ = error
+        self._accumulator.fail_all(self.failure)
+        self._loop.call_exception_handler({"message": "the producer failed", "exception": error})
+        self._on_progress()
 
     async def _produce(self, call: Call) -> None:
         batches = call.batches
@@ -149,6 +162,10 @@ class Sender:
                 outcomes = [OdradekError("INTERNAL", text, status="INTERNAL")] * len(batches)
         except OdradekError as error:
             outcomes = [error] * len(batches)
+        except Exception as error:  # the boundary of this call: other partitions go on
+            ours = OdradekError("CLIENT_ERROR", repr(error))
+            ours.__cause__ = error
+            outcomes = [ours] * len(batches)
         self._accumulator.on_call_ended(call.node_id)
         now_ms = steady_ms()
         for batch, outcome in zip(batches, outcomes, strict=True):
