@@ -220,6 +220,10 @@ class StreamReader:
             told = await self.event()
             assert told is not None, "the stream ended"
 
+    async def until_assigned(self, count: int) -> None:
+        """Until it has so many partitions."""
+        await self.until(lambda: len(self.assigned) == count)
+
     async def records(self, count: int) -> list[Got]:
         """So many more than were taken before; fails if more came."""
         await self.until(lambda: len(self.got) >= count)

@@ -185,14 +185,14 @@ async def test_three_streams_divide_a_topic_and_take_over_from_each_other(
         readers.append(StreamReader(open_wire(stream_door)))
         await readers[-1].wire.write(subscribe(topic, group=group))
         for reader in readers:
-            await reader.until(lambda one=reader, count=count: len(one.assigned) == 6 // count)  # type: ignore[misc]
+            await reader.until_assigned(6 // count)
     held = [key for reader in readers for key in reader.assigned]
     assert sorted(held) == [(topic, index) for index in range(6)]
     assert len({reader.generation for reader in readers}) == 1
     for left in (2, 1):
         await readers.pop(0).leave()
         for reader in readers:
-            await reader.until(lambda one=reader, left=left: len(one.assigned) == 6 // left)  # type: ignore[misc]
+            await reader.until_assigned(6 // left)
     await readers[0].leave()
 
 

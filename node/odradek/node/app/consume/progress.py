@@ -1,7 +1,7 @@
 """How far a reader is in each of its partitions: delivered, acknowledged, committed. Pure.
 
-Offsets here are of the *next* record, as Kafka's committed offsets are. Invariant: acknowledging and committing never go
-back, except by a seek. A reader may acknowledge what was delivered on an earlier stream of its.
+Offsets here are of the *next* record, as Kafka's committed offsets are. Invariant: acknowledging and committing never
+go back, except by a seek. A reader may acknowledge what was delivered on an earlier stream of its.
 """
 
 from __future__ import annotations
