@@ -22,7 +22,7 @@ from odradek.node.app.consume.lanes import LANE_BYTES_MAX, Lanes
 from odradek.node.app.consume.membership import Membership, matching
 from odradek.node.app.consume.positions import Positions
 from odradek.node.app.consume.progress import PartitionProgress, Progress
-from odradek.node.app.consume.reading import size_of, take
+from odradek.node.app.consume.reading import pieces, take
 from odradek.node.app.consume.values import (
     UNKNOWN_POSITION,
     Assigned,
@@ -46,7 +46,7 @@ from odradek.node.partition.fetch_session import FetchPartition
 from odradek.proto.kafka.errors import ErrorCode
 
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
-"""Of records in one delivery, which is well below what clients of gRPC take."""
+"""Of records in one delivery, unless one record is larger; well below what clients of gRPC take."""
 REVOKE_WAIT_MS_MAX: Final = 5_000
 RETRY_PAUSE_S: Final = 0.1
 CREDIT_MAX: Final = 1 << 31
@@ -142,9 +142,12 @@ class Consumer:
         """There is a new image."""
         if self.membership is not None:
             self.membership.on_metadata()
-        elif isinstance(self._what, Subscription) and set(self._alone()) != {
-            one.key for one in self._progress
-        }:
+        elif isinstance(self._what, Assignment):
+            for topic, index, _ in self._what.partitions:
+                if self._around.partition_count(topic) <= index:
+                    self.fail(_no_partition(topic, index))
+                    return
+        elif set(self._alone()) != {one.key for one in self._progress}:
             self._is_stale = True
             self.wake()
 
@@ -247,9 +250,7 @@ class Consumer:
     async def _assign_by_hand(self, what: Assignment) -> None:
         for topic, index, _ in what.partitions:
             if self._around.partition_count(topic) <= index or index < 0:
-                raise ConsumeError(
-                    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no partition {index} of topic {topic}"
-                )
+                raise _no_partition(topic, index)
         await self._assign([(topic, index) for topic, index, _ in what.partitions], keeps=False)
 
     async def _assign(self, partitions: Sequence[TopicPartition], *, keeps: bool) -> None:
@@ -307,20 +308,20 @@ class Consumer:
             waiting: list[Delivered] = []
             size = 0
             for fetched in answer:
-                for delivered in self._take(fetched):
-                    waiting.append(delivered)
-                    size += sum(map(size_of, delivered.records))
-                    if size >= MESSAGE_BYTES_MAX:
+                for delivered, more in self._take(fetched):
+                    if waiting and size + more > MESSAGE_BYTES_MAX:
                         await self._sink.deliver(waiting)
                         waiting, size = [], 0
+                    waiting.append(delivered)
+                    size += more
             if waiting:
                 await self._sink.deliver(waiting)
             if self._failure is not None:
                 break
         return is_there
 
-    def _take(self, fetched: FetchedPartition) -> list[Delivered]:
-        """What of an answer may be delivered now, in pieces of at most a message."""
+    def _take(self, fetched: FetchedPartition) -> list[tuple[Delivered, int]]:
+        """What of an answer may be delivered now, in pieces that fit into a message, with their sizes."""
         asked = fetched.asked
         progress = self._progress.get((asked.topic, asked.index))
         if progress is None or progress.is_paused or progress.position != asked.fetch_offset:
@@ -335,16 +336,10 @@ class Consumer:
         progress.on_delivered(position, has_records=bool(records))
         self._credit -= len(records)
         self._progress.on_served(progress)
-        pieces: list[Delivered] = []
-        first = size = 0
-        for place, record in enumerate(records):
-            size += size_of(record)
-            if size >= MESSAGE_BYTES_MAX or place == len(records) - 1:
-                pieces.append(
-                    Delivered(asked.topic, asked.index, fetched.high_watermark, records[first : place + 1])
-                )
-                first, size = place + 1, 0
-        return pieces
+        return [
+            (Delivered(asked.topic, asked.index, fetched.high_watermark, piece), size)
+            for piece, size in pieces(records, MESSAGE_BYTES_MAX)
+        ]
 
     def _on_fetch_error(self, progress: PartitionProgress, fetched: FetchedPartition) -> None:
         error = fetched.error
@@ -405,3 +400,9 @@ class Consumer:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _no_partition(topic: str, index: int) -> ConsumeError:
+    return ConsumeError(
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"there is no partition {index} of topic {topic}"
+    )

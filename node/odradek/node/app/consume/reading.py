@@ -5,6 +5,8 @@ What is per record here is `proto.kafka.records`; this is a loop over batches.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from odradek.proto.kafka.record_batch import Record, iter_headers, iter_records
 
 Buffer = bytes | bytearray | memoryview
@@ -36,6 +38,19 @@ def take(batches: Buffer, position: int, credit: int) -> tuple[list[Record], int
         found += records
         position = header.last_offset + 1
     return found, position
+
+
+def pieces(records: Sequence[Record], limit: int) -> Iterator[tuple[Sequence[Record], int]]:
+    """The records in runs of at most `limit` bytes each, a larger record alone; each run with its size."""
+    first = size = 0
+    for place, record in enumerate(records):
+        more = size_of(record)
+        if place > first and size + more > limit:
+            yield records[first:place], size
+            first, size = place, 0
+        size += more
+    if records:
+        yield records[first:], size
 
 
 def size_of(record: Record) -> int:
