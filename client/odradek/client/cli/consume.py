@@ -113,7 +113,11 @@ async def _consume(options: argparse.Namespace) -> int:
                 ends = {tp: ends[tp] for tp in positions}
             if not positions:
                 return exits.OK
-            reads = {"partitions": positions}
+            # Who names an offset wants that one, and no other.
+            reads = {
+                "partitions": positions,
+                "offset_reset": "none" if place.kind == "offset" else "earliest",
+            }
     async with Consumer(servers, client_id=cluster.client_id, **reads) as consumer:
         await _print_records(options, consumer, ends if options.exit else None)
         if options.group and not options.no_commit:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from threading import Thread
 
 from odradek.client.cli.input_format import InputRecord, Read
@@ -42,8 +43,8 @@ async def feed(
                 hand_over(None)
             except (OSError, ValueError) as error:
                 hand_over(error)
-        except RuntimeError:
-            # The loop is closed: nobody wants the rest.
+        except (RuntimeError, CancelledError):
+            # The loop is closed, or ends: nobody wants the rest.
             return
 
     Thread(target=work, name="odradek-produce-input", daemon=True).start()
