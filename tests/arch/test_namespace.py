@@ -22,6 +22,8 @@ def test_every_package_below_says_that_it_is_one() -> None:
     for folder in FOLDERS:
         for path in sorted((ROOT / folder / "odradek").rglob("*.py")):
             package = path.parent
+            if package == ROOT / "proto/odradek/v1":
+                continue  # what others generate from the same files lies beside it
             if package != ROOT / folder / "odradek" and not (package / "__init__.py").exists():
                 missing.append(str(package.relative_to(ROOT)))
     assert sorted(set(missing)) == []

@@ -1,1 +1,0 @@
-"""The public gRPC API, as generated from the .proto files beside this one."""
