@@ -7,7 +7,7 @@ ARGS ?=
 SOURCES := proto storage raft node client
 
 .DEFAULT_GOAL := help
-.PHONY: help start cluster test test-clients sim mutants bench bench-cluster bench-grpc generate fix clean
+.PHONY: help start cluster test test-clients test-languages sim mutants bench bench-cluster bench-grpc generate fix clean
 .PHONY: check check-format check-lint check-types check-imports check-house
 
 help: ## this list
@@ -24,6 +24,9 @@ test: $(VENV)/.installed-test ## the tests, with real clients against a real nod
 
 test-clients: $(VENV)/.installed-test ## clients of other languages; each is skipped, saying so, where its tools are missing
 	$(PY) -m pytest -m clients tests/compat -rs $(ARGS)
+
+test-languages: $(VENV)/.installed-test ## client/examples of five languages against three nodes, one of which is killed; skipped as above
+	$(PY) -m pytest -m clients tests/languages -rs $(ARGS)
 
 sim: $(VENV)/.installed-test ## whole clusters in virtual time: SEEDS=100 runs many seeds, SEED=7 one with its log (ARGS="--twice")
 	$(PY) -m tests.sim $(if $(SEED),$(SEED),--seeds $(or $(SEEDS),100)) $(ARGS)

@@ -25,8 +25,8 @@ FORBIDDEN_WORDS = {"Manager", "Helper", "Util", "Utils", "Impl", "Base"}
 #: The schema tables are data, one class for each message; the round trip tests go through all of them.
 MESSAGES = "proto/odradek/proto/kafka/messages/"
 
-#: What proto/tools/compile_protos.py writes; tests/arch/test_generated.py compares it.
-GENERATED = "_pb2.py"
+#: What proto/tools/compile_protos.py writes (tests/arch/test_generated.py compares it), and builds of the examples.
+GENERATED = ("_pb2.py", "_pb2_grpc.py")
 
 #: Modules that are data, or only shapes without behaviour, and are tested by whoever uses them.
 WITHOUT_TEST_PARTNER = {
