@@ -1,34 +1,31 @@
-"""What an `Admin` answers with: small frozen values, named as in the API.
+"""What an `Admin` answers with: small values that never change, named as in the API.
 
 Decides: how a message of the API becomes a value. Enumerations become texts without their prefix, in small
 letters ("stable", "preparing_rebalance", "default"); absent numbers become None. This module imports no
-generated code: it reads the messages that it is given."""
+generated code: it reads the messages that it is given. The values are named tuples, because a dataclass takes
+a millisecond and more to be made, and all of them are made when a command starts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from odradek.client.errors import OdradekError, from_proto
 
 ValueT = TypeVar("ValueT")
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(NamedTuple):
     name: str
     topic_id: bytes
     partition_count: int
     #: Of its first partition.
     replication_factor: int
     #: Those that were set for this topic; empty in `list_topics`.
-    configs: Mapping[str, str] = field(default_factory=dict)
+    configs: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(NamedTuple):
     topic: str
     partition: int
     #: -1: nobody leads it.
@@ -43,8 +40,7 @@ class Partition:
     removing_replicas: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigResource:
+class ConfigResource(NamedTuple):
     """Whose settings: made with the three functions."""
 
     type: str
@@ -64,8 +60,7 @@ class ConfigResource:
         return cls("node", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     name: str
     #: None: it has none, or it is not shown.
     value: str | None
@@ -76,8 +71,7 @@ class Config:
     documentation: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigChange:
+class ConfigChange(NamedTuple):
     """`operation` is "set", "delete", "append" or "subtract"."""
 
     name: str
@@ -85,8 +79,7 @@ class ConfigChange:
     operation: str = "set"
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMember:
+class GroupMember(NamedTuple):
     member_id: str
     instance_id: str
     client_id: str
@@ -94,8 +87,7 @@ class GroupMember:
     partitions: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     group_id: str
     #: "empty", "preparing_rebalance", "completing_rebalance", "stable" or "dead".
     state: str
@@ -108,8 +100,7 @@ class Group:
     members: tuple[GroupMember, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GroupOffset:
+class GroupOffset(NamedTuple):
     topic: str
     partition: int
     #: The next record that the group reads.
@@ -125,16 +116,14 @@ class GroupOffset:
         return None if self.high_watermark < 0 else max(0, self.high_watermark - self.offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(NamedTuple):
     #: "GRPC", or the name of a Kafka listener.
     name: str
     host: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterNode:
+class ClusterNode(NamedTuple):
     node_id: int
     alive: bool
     rack: str
@@ -143,8 +132,7 @@ class ClusterNode:
     listeners: tuple[Listener, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(NamedTuple):
     cluster_id: str
     #: -1: there is none now.
     controller_id: int
@@ -160,8 +148,7 @@ class Cluster:
     nodes: tuple[ClusterNode, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class QuorumVoter:
+class QuorumVoter(NamedTuple):
     node_id: int
     log_end_index: int
     #: 0 for the leader, -1: never.
@@ -169,16 +156,14 @@ class QuorumVoter:
     current: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Quorum:
+class Quorum(NamedTuple):
     leader_id: int
     term: int
     commit_index: int
     voters: tuple[QuorumVoter, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reassignment:
+class Reassignment(NamedTuple):
     topic: str
     partition: int
     replicas: tuple[int, ...]
@@ -186,8 +171,7 @@ class Reassignment:
     removing_replicas: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionOutcome:
+class PartitionOutcome(NamedTuple):
     """What became of one partition; `error` is None where it was done."""
 
     topic: str
@@ -195,8 +179,7 @@ class PartitionOutcome:
     error: OdradekError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogDirPartition:
+class LogDirPartition(NamedTuple):
     topic: str
     partition: int
     size_bytes: int
@@ -204,8 +187,7 @@ class LogDirPartition:
     offset_lag: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogDir:
+class LogDir(NamedTuple):
     path: str
     total_bytes: int
     usable_bytes: int
@@ -213,15 +195,11 @@ class LogDir:
     error: OdradekError | None = None
 
 
-@cache
-def _names(cls: type[Any]) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(cls))
-
-
-def value_of(cls: type[ValueT], message: Any, **given: Any) -> ValueT:
+def value_of(cls: Callable[..., ValueT], message: Any, **given: Any) -> ValueT:
     """`cls` with the fields of the same names in `message`, save those given. Lists become tuples."""
     values = {}
-    for name in _names(cast(Any, cls)):
+    names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
+    for name in names:
         value = given[name] if name in given else getattr(message, name)
         is_plain = isinstance(value, str | bytes | int | float | tuple | dict | OdradekError)
         values[name] = value if value is None or is_plain else tuple(value)

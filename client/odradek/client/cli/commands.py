@@ -164,12 +164,14 @@ def mount(subparsers: argparse._SubParsersAction[CommandParser], root: CommandPa
     """Add every command to the parser of `odradek`, each to be filled when it is used."""
     for name, help_text in COMMANDS:
         parser = subparsers.add_parser(
-            name, help=help_text, description=_sentence(help_text), fill=_filler(name)
+            name, help=help_text, description=_sentence(help_text), fill=filler(name)
         )
         parser.set_defaults(root=root)
 
 
-def _filler(name: str) -> Callable[[CommandParser], None]:
+def filler(name: str) -> Callable[[CommandParser], None]:
+    """What fills the parser of a command: its module is imported then."""
+
     def fill(parser: CommandParser) -> None:
         from importlib import import_module
 

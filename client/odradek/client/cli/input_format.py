@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from odradek.client.cli.record_format import split_template
 
@@ -23,8 +22,7 @@ _CHUNK_BYTES: Final = 256 * 1024
 Read = Callable[[int], bytes]
 
 
-@dataclass(frozen=True)
-class InputRecord:
+class InputRecord(NamedTuple):
     """A record as it was read; None where the input says nothing."""
 
     value: bytes | None

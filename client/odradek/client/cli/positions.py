@@ -8,9 +8,7 @@ start, end       the ends of the partition (also: earliest/beginning, latest)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from odradek.client.cli.quantities import parse_duration_ms
 
@@ -22,8 +20,7 @@ _END: Final = ("end", "latest", "newest")
 _FIRST_MILLISECONDS: Final = 40_000_000_000
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A place in a partition. `value` is the offset, the time in ms since 1970, or a distance in records."""
 
     kind: Literal["start", "end", "offset", "timestamp"]
@@ -57,6 +54,8 @@ def parse_time_ms(text: str, now_ms: int) -> int:
         return number if number >= _FIRST_MILLISECONDS else number * 1000
     if text.startswith("-"):
         return now_ms - parse_duration_ms(text[1:])
+    from datetime import UTC, datetime
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

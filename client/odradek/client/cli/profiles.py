@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 DEFAULT_SERVER: Final = "localhost:50051"
 DEFAULT_CLIENT_ID: Final = "odradek-cli"
@@ -34,20 +34,19 @@ class UnknownProfileError(ProfileError):
     """There is no profile of that name."""
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """One cluster."""
 
     servers: tuple[str, ...]
     client_id: str = DEFAULT_CLIENT_ID
 
 
-@dataclass(frozen=True)
-class Profiles:
+class Profiles(NamedTuple):
     """What the file holds."""
 
     current: str | None = None
-    by_name: Mapping[str, Profile] = field(default_factory=dict)
+    #: Never changed in place: `put` and `without` make another.
+    by_name: Mapping[str, Profile] = MappingProxyType({})
 
     def get(self, name: str) -> Profile:
         """Raises UnknownProfileError."""
@@ -59,7 +58,7 @@ class Profiles:
     def put(self, name: str, profile: Profile) -> Profiles:
         if _NAME.fullmatch(name) is None:
             raise ProfileError(f"{name!r} is no name of a profile: use 1 to 64 letters, digits, '_' and '-'")
-        return replace(self, by_name={**self.by_name, name: profile})
+        return self._replace(by_name={**self.by_name, name: profile})
 
     def without(self, name: str) -> Profiles:
         self.get(name)
@@ -68,7 +67,7 @@ class Profiles:
 
     def using(self, name: str) -> Profiles:
         self.get(name)
-        return replace(self, current=name)
+        return self._replace(current=name)
 
 
 def profiles_path(environ: Mapping[str, str]) -> str:
@@ -110,7 +109,7 @@ def parse_profiles(text: str) -> Profiles:
     current = data.get("current")
     if current is not None and current not in profiles.by_name:
         raise ProfileError(f"current = {current!r} is none of its profiles")
-    return replace(profiles, current=current)
+    return profiles._replace(current=current)
 
 
 def _parse_profile(name: str, table: Any) -> Profile:
@@ -171,7 +170,7 @@ def choose(servers: Sequence[str] | None, profile_name: str | None, environ: Map
     """The cluster to talk to. `servers` and `profile_name` are those of the flags. Raises ProfileError, OSError."""
     if profile_name:
         profile = read_profiles(environ).get(profile_name)
-        return replace(profile, servers=tuple(servers)) if servers else profile
+        return profile._replace(servers=tuple(servers)) if servers else profile
     if servers:
         return Profile(tuple(servers))
     if environ.get("ODRADEK_SERVER"):

@@ -6,16 +6,14 @@ Tables are plain aligned text, never cut or wrapped, so that `cut`, `awk` and `g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 FORMATS: Final = ("table", "json", "yaml")
 
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows and which of their keys are shown, in order. A column's title is its key in capitals, with spaces for
     underscores, unless it is given as `key:title`."""
 

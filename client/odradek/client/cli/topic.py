@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from odradek.client.cli import consume, exits, produce
+from odradek.client.cli import exits
 from odradek.client.cli.commands import (
     CommandParser,
     Verbs,
     argument,
     completes,
     each,
+    filler,
     open_admin,
     report,
     say,
@@ -77,8 +78,8 @@ def fill(parser: CommandParser) -> None:
     trim.add_argument(
         "-p", "--partitions", type=argument(parse_numbers), metavar="0,2-4", help="default: all"
     )
-    verbs.add_filled("produce", "write records from stdin or files", produce.fill)
-    verbs.add_filled("consume", "read records", consume.fill)
+    verbs.add_filled("produce", "write records from stdin or files", filler("produce"))
+    verbs.add_filled("consume", "read records", filler("consume"))
 
 
 def _fill_create(verbs: Verbs) -> None:

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = tmp_path_factory.mktemp("node")
     ready = threading.Event()
     found: list[str] = []
-    ends: list[Callable[[], None]] = []
+    ends: list[Callable[[], object]] = []
 
     async def live() -> None:
         settings = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 from tests.unit.client.cli.conftest import Command
@@ -92,7 +93,7 @@ def test_a_fault_of_ours_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> 
     def broken(_: object) -> int:
         raise RuntimeError("oh\nno")
 
-    assert commands.guarded(broken, commands.argparse.Namespace()) == exits.FAILED
+    assert commands.guarded(broken, Namespace()) == exits.FAILED
     assert capsys.readouterr().err == (
         "odradek: RuntimeError: oh no (a fault of this program; ODRADEK_DEBUG=1 shows where)\n"
     )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import yaml
 
 from odradek.client.cli.rendering import Table, cell, properties, render
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"name": "orders", "count": 12, "nodes": [1, 2], "ok": True, "on": "no"},
     {"name": "p", "count": None, "nodes": [], "ok": False, "on": "1e3"},
 ]
