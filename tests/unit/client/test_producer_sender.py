@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+from typing import Any
 
+import grpc
 import pytest
 from tests.unit.client.fake_node import FakeLog, FakeNode
 
@@ -100,6 +102,38 @@ async def test_an_answer_that_leaves_a_batch_out_is_none() -> None:
         assert log.values() == [b"v"], "it was written by the first call, and sent again"
         assert len(log.requests) == 2
         await sending.sender.close()
+
+
+async def test_a_look_up_that_failed_is_repeated() -> None:
+    async with FakeNode() as node, Connection(node.address) as connection:
+        log = FakeLog()
+        log.serve(1, node)
+        failures = [True]
+
+        async def metadata(request: pb.MetadataRequest, context: Any) -> pb.MetadataResponse:
+            if failures:
+                failures.pop()
+                await context.abort(grpc.StatusCode.INTERNAL, "not now")
+            return await log.metadata(request, context)
+
+        node.unary["LogService/Metadata"] = metadata
+        sending = Sending(connection)
+        assert (await sending.send(b"v")).offset == 0
+        await sending.sender.close()
+
+
+async def test_where_nothing_new_is_heard_another_node_is_asked() -> None:
+    async with FakeNode() as deaf, FakeNode() as node:
+        log, nothing = FakeLog(), FakeLog(topic="another")
+        log.serve(1, node)
+        deaf.unary["LogService/Metadata"] = nothing.metadata
+        deaf.unary["LogService/InitProducerId"] = nothing.init_producer_id
+        async with Connection(f"{deaf.address},{node.address}") as connection:
+            if connection.preferred == node.address:
+                connection.avoid(node.address)
+            sending = Sending(connection)
+            assert (await sending.send(b"v")).offset == 0
+            await sending.sender.close()
 
 
 def append_text(core: Accumulator) -> asyncio.Future[RecordMetadata]:
