@@ -6,23 +6,19 @@ written, where the high watermark is, or whether a transaction's coordinator agr
 
 Invariants: per producer id the last 5 batches are known, all of one epoch; offsets in one partition
 only grow, so open transactions are in the order of their first offset. `check` never changes anything;
-`update` never refuses anything, which makes it fit for replicated batches and for replay. At most
-`max_producers` ids are kept: beyond that the one that has been silent longest is forgotten, as it would
-be when it expires; its next batch may start at any sequence.
+`update` never refuses anything, which makes it fit for replicated batches and for replay. At most `max_producers`
+ids are kept: beyond that the one that has been silent longest is forgotten, as if it had expired.
 
-Sparse producers: ids from `FIRST_SPARSE_PRODUCER_ID` on, which no allocator reaches, belong to senders that number
-their records themselves and spread them over partitions (`app.publish`). A partition sees only some of the numbers,
-so a batch is in sequence if it lies behind the last one (by serial number arithmetic, RFC 1982), not only if it
-follows directly. A sender with one request under way loses nothing by that; a batch from before that is not one of
-the last is refused, never taken for written.
+Sparse producers: ids from `FIRST_SPARSE_PRODUCER_ID` on belong to senders that number their records themselves and
+spread them over partitions. A partition sees only some of the numbers, so a batch is in sequence if it lies behind
+the last one (RFC 1982); one from before that is not among the last is refused, never taken for written.
 
-Expiry: Kafka counts from the newest timestamp in the batches. A producer of old timestamps would expire
-while it writes, so here `update` may be told the time of the append, and the later of the two counts.
+Expiry: Kafka counts from the newest timestamp in the batches. A producer of old timestamps would expire while it
+writes, so here `update` may be told the time of the append, and the later of the two counts.
 
-Source: KIP-98, KIP-360, KIP-890; ProducerStateManager, ProducerAppendInfo, ProducerStateEntry of Kafka
-4.3. Snapshots have the layout of its ProducerSnapshot (version 1): int16 version, uint32 CRC-32C of all
-that follows, int32 count, and 46 bytes for each producer with its last batch only; `refill` brings back the
-other four from the headers in the log.
+Source: KIP-98, KIP-360, KIP-890; ProducerStateManager, ProducerAppendInfo, ProducerStateEntry of Kafka 4.3. Snapshots
+are its ProducerSnapshot (version 1): int16 version, uint32 CRC-32C of all that follows, int32 count, and 46 bytes for
+each producer with its last batch only; `refill` brings back the other four from the headers in the log.
 """
 
 from __future__ import annotations
@@ -437,9 +433,8 @@ class ProducerState:
 
 
 def _retained(header: BatchHeader) -> RetainedBatch:
-    return RetainedBatch(
-        header.last_sequence, header.last_offset, header.last_offset_delta, header.max_timestamp
-    )
+    delta = header.last_offset_delta
+    return RetainedBatch(header.last_sequence, header.last_offset, delta, header.max_timestamp)
 
 
 def _is_in_sequence(entry: ProducerEntry, header: BatchHeader, first_sequence_is_zero: bool) -> bool:

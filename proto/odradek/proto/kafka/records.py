@@ -126,14 +126,11 @@ def read_records(
 ) -> list[Record]:
     """All `count` records of an uncompressed records area, which they must fill exactly. RecordError.
 
-    `fixed_timestamp`, when given, is the timestamp of every record of the batch (LogAppendTime). Varints are read in
-    line, as in `scan_records`, and for the same reason; what is said there of fields that run past their record holds.
+    `fixed_timestamp`: of every record of the batch (LogAppendTime). Varints are read in line, as in `scan_records`, and
+    for the same reason; what is said there of fields that run past their record holds here.
     """
     records: list[Record] = []
-    end = len(data)
-    pos = 0
-    new = tuple.__new__
-    headers: Sequence[Header]
+    end, pos, new = len(data), 0, tuple.__new__
     key: bytes | None
     content: bytes | None
     try:
@@ -151,9 +148,7 @@ def read_records(
             pos += 1
             if value > 0x7F:
                 value, pos = _read_raw(data, value, pos, end, 10)
-            timestamp = (
-                base_timestamp + ((value >> 1) ^ -(value & 1)) if fixed_timestamp is None else fixed_timestamp
-            )
+            timestamp = base_timestamp + ((value >> 1) ^ -(value & 1))
             value = data[pos]
             pos += 1
             if value > 0x7F:
@@ -185,10 +180,7 @@ def read_records(
                 content = data[start_of:pos]
             value = data[pos]
             pos += 1
-            if value:
-                headers, pos = _read_headers(data, pos - 1, stop)
-            else:
-                headers = ()
+            headers, pos = _read_headers(data, pos - 1, stop) if value else ((), pos)
             if pos != stop:
                 raise RecordError(f"record at {start} ends at {pos} instead of {stop}")
             records.append(new(Record, (offset, timestamp, key, content, headers)))
@@ -196,6 +188,8 @@ def read_records(
         raise RecordError(f"records end before the last of {count}") from error
     if pos != end:
         raise RecordError(f"{end - pos} bytes after the last of {count} records")
+    if fixed_timestamp is not None:
+        return [record._replace(timestamp=fixed_timestamp) for record in records]
     return records
 
 
