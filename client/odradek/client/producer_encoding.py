@@ -104,17 +104,20 @@ def _encode_records(entries: Sequence[Entry], base_timestamp: int) -> tuple[byte
         if timestamp > max_timestamp:
             max_timestamp = timestamp
         delta = timestamp - base_timestamp
+        size = -1 if value is None else len(value)
         body = join(
             (
                 b"\0",  # attributes: unused
                 table[delta] if 0 <= delta < _TABLE_SIZE else _varint(delta),
                 table[index] if index < _TABLE_SIZE else _varint(index),
-                *((_NULL,) if key is None else (_length(key), key)),
-                *((_NULL,) if value is None else (_length(value), value)),
-                b"\0" if not headers else _encode_headers(headers),
+                _NULL if key is None else _length(key) + key,
+                table[size] if 0 <= size < _TABLE_SIZE else _varint(size),
+                value or b"",
+                _encode_headers(headers) if headers else b"\0",
             )
         )
-        append(_length(body))
+        size = len(body)
+        append(table[size] if size < _TABLE_SIZE else _varint(size))
         append(body)
     return join(parts), max_timestamp
 
