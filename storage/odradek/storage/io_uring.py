@@ -54,6 +54,7 @@ class SyncRing:
         pointer = (ctypes.c_char * _PARAMS_SIZE).from_buffer(params)
         self._fd = self._system_call(_SETUP, entries, pointer)
         self.event = -1
+        self._maps: list[mmap.mmap] = []
         try:
             self._map(params)
             self.event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -79,6 +80,7 @@ class SyncRing:
         self._ring = mmap.mmap(self._fd, size, flags=flags)
         self._entries = mmap.mmap(self._fd, 64 * self.capacity, flags=flags, offset=_OFFSET_OF_ENTRIES)
         self._words = memoryview(self._ring).cast("I")
+        self._maps += self._ring, self._entries
         self._sq_tail, self._sq_array = sq_tail // 4, sq_array // 4
         self._cq_head, self._cq_tail, self._cq_entries = cq_head // 4, cq_tail // 4, cq_entries
         self._sq_mask = self._words[sq_mask // 4]
@@ -139,6 +141,11 @@ class SyncRing:
 
     def close(self) -> None:
         """Give everything back; nothing may be under way."""
+        if self._maps:
+            self._words.release()
+        for mapped in self._maps:
+            mapped.close()  # it has a descriptor of its own
+        self._maps.clear()
         if self.event >= 0:
             os.close(self.event)
             self.event = -1

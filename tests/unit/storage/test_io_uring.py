@@ -47,6 +47,14 @@ def test_more_than_fits_is_a_bug() -> None:
     ring.close()
 
 
+def test_everything_is_given_back() -> None:
+    before = os.listdir("/proc/self/fd")
+    ring = _ring()
+    ring.close()
+    assert os.listdir("/proc/self/fd") == before
+    ring.close()
+
+
 def test_other_systems_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     assert not is_supported()
