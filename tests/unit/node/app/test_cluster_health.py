@@ -26,6 +26,14 @@ def test_partitions_in_need() -> None:
     assert health.leaders == {1: 2}
 
 
+def test_a_partition_may_have_no_leader_though_somebody_is_in_sync() -> None:
+    world = ImageWorld()
+    world.create("t", (1,))
+    world.put("t", 0, leader=-1)
+    health = health_of(world.image, lambda topic: 1)
+    assert (health.leaderless, health.under_replicated, health.leaders) == (1, 0, {})
+
+
 def test_more_than_the_replicas_there_are_is_not_asked_for() -> None:
     world = ImageWorld()
     world.create("t", (1,))

@@ -12,6 +12,7 @@ from odradek.node.controller.topics import NewTopic
 from odradek.node.coordinator.group.commands import GroupProtocol, JoinGroup, SyncGroup
 from odradek.node.coordinator.group.consumer_protocol import encode_assignment, encode_subscription
 from odradek.node.grpc_api.group_service import GroupServicer
+from odradek.node.grpc_api.paging import Paging
 from odradek.node.grpc_api.refusal import refused
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.v1 import group_service_pb2 as pb
@@ -220,8 +221,9 @@ async def test_positions_that_a_group_cannot_have(position: Any, status: str, na
 async def test_a_group_that_reads_is_not_set() -> None:
     node = await with_topic()
     await join(node, "g")
-    request = pb.SetGroupOffsetsRequest(group_id="g", positions=[at(0, offset=0)])
-    assert await node.reason("SetGroupOffsets", request) == ("FAILED_PRECONDITION", "NON_EMPTY_GROUP")
+    for offset in (0, 99):  # members are said before what else is wrong
+        request = pb.SetGroupOffsetsRequest(group_id="g", positions=[at(0, offset=offset)])
+        assert await node.reason("SetGroupOffsets", request) == ("FAILED_PRECONDITION", "NON_EMPTY_GROUP")
     assert await read(node, "g") == []
 
 
@@ -362,8 +364,6 @@ class Other:
         self._servicer = servicer
 
     def __call__(self, request: pb.ListGroupsRequest) -> pb.ListGroupsResponse:
-        from odradek.node.grpc_api.paging import Paging
-
         paging = Paging("groups", sorted(set(request.states)), request.page_size, request.page_token)
         return self._servicer._own_groups(paging, [])
 
@@ -397,6 +397,16 @@ async def test_groups_of_all_nodes_are_one_list_whatever_the_size_of_a_page() ->
                 break
         assert seen == names and owners == {1, 2, 3}
         assert pages == -(-len(names) // size)
+
+
+async def test_a_full_page_of_one_node_alone_is_not_the_end() -> None:
+    three = Three(await with_topic())
+    three.others.answers[2] = Other(await with_groups("a", "b", "c"), 2)
+    page = await three.service.ask("ListGroups", pb.ListGroupsRequest(page_size=2))
+    assert [group.group_id for group in page.groups] == ["a", "b"]
+    rest = pb.ListGroupsRequest(page_size=2, page_token=page.next_page_token)
+    last = await three.service.ask("ListGroups", rest)
+    assert ([group.group_id for group in last.groups], last.next_page_token) == (["c"], "")
 
 
 async def test_other_nodes_are_asked_the_same_with_little_time() -> None:
