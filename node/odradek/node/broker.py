@@ -80,6 +80,7 @@ class Broker:
         self._ports = ports or system_ports(self._loop)
         self._failure: asyncio.Future[BaseException] = self._loop.create_future()
         self._listeners: list[NetListener] = []
+        self._alarms: list[Alarm] = []
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
         self._is_joined = False
@@ -248,6 +249,8 @@ class Broker:
             log.error("the Raft log could not be closed cleanly: %s", error)
         self._log_dirs.close()
         self._close_http_door()
+        for alarm in self._alarms:
+            alarm.cancel()  # an event loop that lives on would keep the node until the last of them rings
 
     def abort_connections(self) -> None:
         """After `stop`, for whoever lives on: peers that do not read what they were sent are not waited for."""
@@ -366,7 +369,8 @@ class Broker:
             self._services.outward.lifecycle.hurry()
 
     def _new_alarm(self, on_due: Callable[[int], int | None]) -> Alarm:
-        return Alarm(self._loop, on_due)
+        self._alarms.append(Alarm(self._loop, on_due))
+        return self._alarms[-1]
 
     # -- failures
 

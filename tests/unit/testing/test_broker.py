@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -211,12 +212,14 @@ async def test_nothing_is_left_when_it_ends(tmp_path: Path, on_disk: bool) -> No
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     logged = logging.root.handlers[:], logging.root.level, logging.getLogger("odradek").handlers[:]
     before = descriptors(), set(threading.enumerate()), asyncio.all_tasks()
+    nodes = []
     for number in range(3):
         async with Broker(data=tmp_path / str(number) if on_disk else None) as broker:
             await use(broker)
             host, _, port = broker.bootstrap_servers.rpartition(":")
             _, writer = await asyncio.open_connection(host, int(port))
             broker.faults.delay("RecordService/Publish", seconds=1000)
+            nodes.append(weakref.ref(broker._node))
             await broker.restart()
         writer.close()
         with pytest.raises(ConnectionRefusedError):
@@ -224,6 +227,7 @@ async def test_nothing_is_left_when_it_ends(tmp_path: Path, on_disk: bool) -> No
     await asyncio.sleep(0)
     gc.collect()
     assert (descriptors(), set(threading.enumerate()), asyncio.all_tasks()) == before
+    assert [node() for node in nodes] == [None] * 3
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert logged == (logging.root.handlers, logging.root.level, logging.getLogger("odradek").handlers)
 
