@@ -18,10 +18,11 @@ LOOK_UP_S: Final = 1.5
 
 _BASH: Final = """\
 _odradek() {
-    local IFS=$'\\n' cur
-    _get_comp_words_by_ref -n =: cur 2>/dev/null || cur="${COMP_WORDS[COMP_CWORD]}"
-    local words=("${COMP_WORDS[@]:1:COMP_CWORD-1}")
-    COMPREPLY=($(odradek completion words -- "${words[@]}" "$cur" 2>/dev/null))
+    local IFS=$'\\n' cur words cword
+    if ! _get_comp_words_by_ref -n =: cur words cword 2>/dev/null; then
+        words=("${COMP_WORDS[@]}") cword=$COMP_CWORD cur="${COMP_WORDS[COMP_CWORD]}"
+    fi
+    COMPREPLY=($(odradek completion words -- "${words[@]:1:cword}" 2>/dev/null))
     if [ "${COMPREPLY[0]}" = "<files>" ]; then
         COMPREPLY=($(compgen -f -- "$cur"))
     fi

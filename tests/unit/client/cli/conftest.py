@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,21 +26,16 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def running_node(data: Path, *settings: str) -> Iterator[str]:
     """host:port of the gRPC door of a node, which runs in a thread: the command has an event loop of its own."""
-    data = tmp_path_factory.mktemp("node")
     ready = threading.Event()
     found: list[str] = []
     ends: list[Callable[[], object]] = []
 
     async def live() -> None:
-        settings = [
-            "odradek.grpc.listener=127.0.0.1:0",
-            "group.initial.rebalance.delay.ms=0",
-            "num.partitions=2",
-        ]
-        broker = Broker(load_config(data=str(data), listen="127.0.0.1:0", assignments=settings).config)
+        assignments = ["odradek.grpc.listener=127.0.0.1:0", *settings]
+        broker = Broker(load_config(data=str(data), listen="127.0.0.1:0", assignments=assignments).config)
         await broker.start()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -53,9 +49,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(live()), name="node")
     thread.start()
     assert ready.wait(60), "the node did not start"
-    yield found[0]
-    ends[0]()
-    thread.join(60)
+    try:
+        yield found[0]
+    finally:
+        ends[0]()
+        thread.join(60)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One node for all tests."""
+    settings = ("group.initial.rebalance.delay.ms=0", "num.partitions=2")
+    with running_node(tmp_path_factory.mktemp("node"), *settings) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.unit.client.cli.conftest import Command
+from tests.unit.client.cli.conftest import Command, running_node
 
 from odradek.client.cli import exits
 from odradek.client.cli.diagnosis import Finding, Severity
@@ -49,6 +49,15 @@ def test_what_it_is_told_to_look_at_is_not_there(odradek: Command, tmp_path: Pat
     outcome = odradek("doctor", "--watch", "0", "-g", "d-ghost", "-o", "json")
     assert "Could not look at the groups" in outcome.out
     assert odradek("doctor", "--watch", "0", "--data", str(tmp_path / "none")).code == exits.FAILED
+
+
+def test_an_address_that_nobody_can_dial(alone: Command, tmp_path: Path) -> None:
+    with running_node(tmp_path / "node", "advertised.listeners=PLAINTEXT://127.0.0.1:1") as address:
+        outcome = alone("doctor", "--watch", "0", "-s", address)
+    assert outcome.code == exits.FAILED
+    assert outcome.out.startswith("CRITICAL  node 1 PLAINTEXT\n")
+    assert "advertises 127.0.0.1:1, and nothing listens there" in outcome.out
+    assert "advertised.listeners" in outcome.out
 
 
 def test_dialing() -> None:
