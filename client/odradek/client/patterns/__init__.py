@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from odradek.client.patterns.log_access import Cluster
     from odradek.client.patterns.pubsub import Subscriber
     from odradek.client.patterns.read_model import ReadModel
-    from odradek.client.patterns.redrive import redrive
+    from odradek.client.patterns.redriving import redrive
     from odradek.client.patterns.request_reply import RemoteError, Requester, Responder
     from odradek.client.patterns.retry_policy import Reject, RetryPolicy
-    from odradek.client.patterns.running import running
     from odradek.client.patterns.saga import Saga, SagaRunner, Step, StepContext
+    from odradek.client.patterns.service import running
     from odradek.client.patterns.snapshots import MemorySnapshots, SnapshotTopic
     from odradek.client.patterns.work_queue import WorkQueue
 
@@ -85,13 +85,15 @@ _MODULES = {
     "TopicSeenStore": "idempotent",
     "WorkQueue": "work_queue",
     "emit": "choreography",
+    "redrive": "redriving",
+    "running": "service",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES.get(name, name)}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

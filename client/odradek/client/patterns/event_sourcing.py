@@ -33,10 +33,12 @@ that covers it: keep the topic's retention unlimited (it is created so) and its 
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Generic, NamedTuple, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from odradek.client.partitioner import murmur2_partitioner
 from odradek.client.patterns.event_fold import Aggregate, Commit, ConflictError, Event, EventFold, Versioned
@@ -81,6 +83,7 @@ class EventStore(Generic[S]):
         self._partition_count = 0
         self._fold = EventFold(aggregate)
         self._verdicts: dict[str, bool | None] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._follower: TopicFollower | None = None
         self._writer: Writer | None = None
         self._open = AsyncExitStack()
@@ -149,16 +152,19 @@ class EventStore(Generic[S]):
 
         None: `decide` returned no events. What `decide` raises passes through. ConflictError, OdradekError.
         """
+        turn = self._turns.setdefault(aggregate_id, asyncio.Lock())
         for attempt in range(1, attempts + 1):
-            now = self.get(aggregate_id)
-            events = decide(now.state)
-            if not events:
-                return None
-            try:
-                return await self.append(aggregate_id, events, now.version)
-            except ConflictError:
-                if attempt == attempts:
-                    raise
+            # Commands that wait for their turn here do not race each other.
+            async with turn:
+                now = self.get(aggregate_id)
+                events = decide(now.state)
+                if not events:
+                    return None
+                try:
+                    return await self.append(aggregate_id, events, now.version)
+                except ConflictError:
+                    if attempt == attempts:
+                        raise
         raise ValueError("attempts must be at least 1")
 
     async def snapshot(self) -> int:

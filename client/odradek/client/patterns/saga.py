@@ -43,8 +43,8 @@ from odradek.client.errors import ClosedError
 from odradek.client.patterns.clock import Clock, SystemClock, sleep_unless
 from odradek.client.patterns.log_access import Log, Reader, Writer, log_of
 from odradek.client.patterns.retry_policy import RetryPolicy
-from odradek.client.patterns.running import first_of
 from odradek.client.patterns.saga_state import Do, End, Entry, Kind, Outcome, SagaState, Undo
+from odradek.client.patterns.service import first_of
 from odradek.client.records import ConsumerRecord, TopicPartition
 
 _LOADING_POLL_MS: Final = 100
@@ -208,7 +208,8 @@ class SagaRunner:
                 course.task.cancel()
         bounds = await self._log.bounds(self._topic) if self._assigned else {}
         past = {tp: end for tp, end in self._loading.items() if tp in self._assigned}
-        self._loading = past | {tp: bounds[tp].end for tp in self._assigned - before}
+        new = {tp: bounds[tp] for tp in self._assigned - before}
+        self._loading = past | {tp: one.end for tp, one in new.items() if one.end > one.start}
 
     async def _read(self, reader: Reader) -> None:
         while True:

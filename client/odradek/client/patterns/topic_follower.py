@@ -46,7 +46,8 @@ class TopicFollower:
         wanted = [tp for tp in bounds if self._wanted is None or tp.partition in self._wanted]
         if not wanted:
             raise ValueError(f"topic {self._topic} has none of the partitions {self._wanted}")
-        self._reached = dict.fromkeys(wanted, -1)
+        # An empty partition is read to its end, whether or not its reader can tell yet.
+        self._reached = {tp: bounds[tp].end if bounds[tp].start == bounds[tp].end else -1 for tp in wanted}
         self._following = asyncio.create_task(self._follow({tp: self._start_of(tp) for tp in wanted}))
         try:
             for tp in wanted:
@@ -109,7 +110,7 @@ class TopicFollower:
                     promise.set_exception(error)
 
     def _on_assigned(self, _: object) -> None:
-        """An empty partition gives no other sign that it was read to its end."""
+        """Where reading begins behind all records, there is no other sign of that."""
         self._advance()
 
     def _advance(self) -> None:

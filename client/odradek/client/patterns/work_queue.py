@@ -17,7 +17,8 @@ Guaranteed: at least once. A record is acknowledged after it was handled, or aft
 written; if that cannot be written, `run` raises and the record stays. `stop` finishes what is being handled.
 
 Not guaranteed: exactly once (a worker that dies, or is slower than a rebalance waits, leaves work that is done
-again: see `IdempotentHandler`); any order; that attempts are counted that end with the death of the worker.
+again: see `IdempotentHandler`); any order; that attempts are counted that end with the death of the worker; room for
+a record that fits its topic so narrowly that the headers of a failure make it too large (`run` raises).
 Delays compare clocks of different machines. The handler sees a retried record with the topic, partition, offset and
 timestamp that it had at first.
 
@@ -47,7 +48,7 @@ from odradek.client.patterns.clock import Clock, SystemClock, sleep_unless
 from odradek.client.patterns.header_fields import number_of
 from odradek.client.patterns.log_access import Log, Writer, log_of
 from odradek.client.patterns.retry_policy import RetryPolicy
-from odradek.client.patterns.running import running
+from odradek.client.patterns.service import running
 from odradek.client.patterns.worker_lane import WorkerLane
 from odradek.client.records import ConsumerRecord
 

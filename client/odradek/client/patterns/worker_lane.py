@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from odradek.client.patterns.in_flight import InFlight, Ticket
 from odradek.client.patterns.log_access import Log, Reader
-from odradek.client.patterns.running import first_of
+from odradek.client.patterns.service import first_of
 from odradek.client.records import ConsumerRecord, TopicPartition
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from tests.unit.client.patterns.memory_log import JumpingClock, MemoryLog, Stand
 
 from odradek.client.patterns.choreography import Participant, Reaction, SagaEvent, emit, event_of, follow_ups
 from odradek.client.patterns.retry_policy import Reject, RetryPolicy
-from odradek.client.patterns.running import running
+from odradek.client.patterns.service import running
 
 TOPIC = "orders.events"
 

@@ -171,3 +171,10 @@ async def test_without_a_place_for_snapshots_there_are_none() -> None:
     async with EventStore(MemoryLog(), "accounts", ACCOUNT) as accounts:
         with pytest.raises(ValueError):
             await accounts.snapshot()
+
+
+async def test_commands_of_one_store_take_turns() -> None:
+    log = MemoryLog()
+    async with EventStore(log, "accounts", ACCOUNT) as accounts:
+        await asyncio.gather(*(accounts.execute("alice", change(1), attempts=1) for _ in range(20)))
+        assert (accounts.get("alice").state, accounts.lost_count) == (20, 0)

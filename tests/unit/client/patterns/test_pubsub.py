@@ -6,7 +6,7 @@ import pytest
 from tests.unit.client.patterns.memory_log import MemoryLog
 
 from odradek.client.patterns.pubsub import Subscriber
-from odradek.client.patterns.running import running
+from odradek.client.patterns.service import running
 from odradek.client.records import ConsumerRecord
 
 

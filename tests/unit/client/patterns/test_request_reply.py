@@ -16,7 +16,7 @@ from odradek.client.patterns.request_reply import (
     Requester,
     Responder,
 )
-from odradek.client.patterns.running import running
+from odradek.client.patterns.service import running
 from odradek.client.records import ConsumerRecord
 
 

@@ -8,9 +8,9 @@ from tests.unit.client.patterns.memory_log import JumpingClock, MemoryLog, Stand
 
 from odradek.client.errors import ClosedError
 from odradek.client.patterns.retry_policy import Reject, RetryPolicy
-from odradek.client.patterns.running import running
 from odradek.client.patterns.saga import Saga, SagaRunner, Step, StepContext, start_saga
 from odradek.client.patterns.saga_state import Entry, Kind
+from odradek.client.patterns.service import running
 
 
 class Services:

@@ -10,7 +10,7 @@ from odradek.client.errors import UnknownTopicError
 from odradek.client.patterns import dead_letters
 from odradek.client.patterns.header_fields import number_of, text_of
 from odradek.client.patterns.retry_policy import Reject, RetryPolicy
-from odradek.client.patterns.running import running
+from odradek.client.patterns.service import running
 from odradek.client.patterns.work_queue import Handler, WorkQueue
 from odradek.client.records import ConsumerRecord, TopicPartition
 

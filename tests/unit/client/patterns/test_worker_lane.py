@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.unit.client.patterns.memory_log import MemoryLog
 
-from odradek.client.patterns.running import running
+from odradek.client.patterns.service import running
 from odradek.client.patterns.worker_lane import WorkerLane
 from odradek.client.records import ConsumerRecord, TopicPartition
 

@@ -54,7 +54,8 @@ async def redrive(
     if limit is not None and limit < 0:
         raise ValueError(f"limit {limit} is negative")
     log = log_of(servers)
-    ends = {tp: bounds.end for tp, bounds in (await log.bounds(dead_letter_topic)).items() if bounds.end > 0}
+    bounds = await log.bounds(dead_letter_topic)
+    ends = {tp: one.end for tp, one in bounds.items() if one.end > one.start}
     if not ends or limit == 0:
         return 0
     group = group_id or f"{dead_letter_topic}.redrive"

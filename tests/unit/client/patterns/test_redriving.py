@@ -6,7 +6,7 @@ from tests.unit.client.patterns.memory_log import MemoryLog
 from odradek.client.errors import UnknownTopicError
 from odradek.client.patterns.dead_letters import REDRIVES, failed_headers
 from odradek.client.patterns.header_fields import number_of
-from odradek.client.patterns.redrive import redrive
+from odradek.client.patterns.redriving import redrive
 from odradek.client.records import ConsumerRecord
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from odradek.client.patterns.running import first_of, running
+from odradek.client.patterns.service import first_of, running
 
 
 class Bell:
