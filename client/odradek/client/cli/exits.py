@@ -59,7 +59,14 @@ def describe(error: Exception) -> tuple[int, str] | None:
     from odradek.client.errors import NodeUnavailableError, OdradekError
 
     if isinstance(error, NodeUnavailableError):
-        return UNREACHABLE, f"cannot reach the cluster: {error.message}"
+        # With a reason a node did answer: what it needs is not there now.
+        is_silence = error.reason == "UNAVAILABLE"
+        said = (
+            f"cannot reach the cluster: {error.message}"
+            if is_silence
+            else f"{error.message} ({error.reason})"
+        )
+        return UNREACHABLE, said
     if isinstance(error, OdradekError):
         code = NOT_FOUND if error.reason in _NOT_FOUND_REASONS else FAILED
         return code, f"{error.message} ({error.reason})" if error.message else error.reason

@@ -10,6 +10,7 @@ from odradek.client.cli.commands import (
     CommandParser,
     Verbs,
     argument,
+    complain,
     completes,
     each,
     filler,
@@ -210,12 +211,19 @@ async def _description(admin: Admin, name: str, *, with_offsets: bool) -> dict[s
     """A topic with its partitions; where a leader cannot be asked the offsets are None."""
     from base64 import urlsafe_b64encode
 
+    from odradek.client.errors import OdradekError
     from odradek.client.records import TopicPartition
 
     topic = await admin.get_topic(name)
     partitions = [partition async for partition in admin.list_partitions(name)]
     led = [TopicPartition(name, one.partition) for one in partitions if one.leader_id >= 0]
-    start, end = await edges(admin, led) if with_offsets and led else ({}, {})
+    start: dict[TopicPartition, int] = {}
+    end: dict[TopicPartition, int] = {}
+    try:
+        if with_offsets and led:
+            start, end = await edges(admin, led)
+    except OdradekError as error:
+        complain(f"the offsets of {name} are not known: {error}")
     return {
         "name": topic.name,
         "topic_id": urlsafe_b64encode(topic.topic_id).decode().rstrip("="),
