@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -101,8 +100,8 @@ async def _produce(options: argparse.Namespace) -> int:
         raise exits.usage("--tombstone needs -k KEY, and reads no file: it deletes what this key had")
     cluster = cluster_of(options)
     servers = reachable(cluster.servers)
-    if options.partition is not None:
-        await _check_partition(servers, options.topic, options.partition)
+    if options.topic != "-":
+        await _check_topic(servers, options.topic, options.partition)
     from odradek.client.producer import Producer
 
     written = _Written(options.verbose)
@@ -132,16 +131,27 @@ async def _produce(options: argparse.Namespace) -> int:
     return exits.PARTLY
 
 
-async def _check_partition(servers: str, topic: str, partition: int) -> None:
-    """Say at once that a topic has no such partition: a producer would wait for it to come. A topic that does not
-    exist may be created."""
+async def _check_topic(servers: str, topic: str, partition: int | None) -> None:
+    """Say at once that a topic, or this partition of it, is not there and will not be: a producer would wait for it
+    to come. A topic that does not exist may be created by being written to."""
     from odradek.client.admin import Admin
     from odradek.client.cli.resolving import partitions_of
+    from odradek.client.descriptions import ConfigResource
     from odradek.client.errors import UnknownTopicError
 
+    setting = "auto.create.topics.enable"
     async with Admin(servers, timeout_ms=CALL_TIMEOUT_MS) as admin:
-        with contextlib.suppress(UnknownTopicError):
-            await partitions_of(admin, topic, [partition])
+        try:
+            await partitions_of(admin, topic, [] if partition is None else [partition])
+        except UnknownTopicError:
+            resource = ConfigResource.node((await admin.get_cluster()).answered_by)
+            values = [config.value async for config in admin.list_configs(resource, [setting])]
+            if "false" in values:
+                raise exits.CommandError(
+                    f"there is no topic {topic!r}, and none is created by being written to ({setting}=false):"
+                    f" `odradek topic create {topic}`",
+                    exits.NOT_FOUND,
+                ) from None
 
 
 class _Written:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.client.cli.conftest import Command
+from tests.unit.client.cli.conftest import Command, running_node
 
 from odradek.client.cli import exits
 
@@ -59,3 +59,10 @@ def test_what_was_wrong_is_said(odradek: Command, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"small\n" + bytes(3000))
     large = odradek("produce", "p-wrong", "-k", "k", name)
     assert large.code in (exits.PARTLY, exits.FAILED) and "MESSAGE_TOO_LARGE" in large.err
+
+
+def test_a_topic_that_will_not_come(alone: Command, tmp_path: Path) -> None:
+    with running_node(tmp_path / "node", "auto.create.topics.enable=false") as address:
+        outcome = alone("produce", "p-typo", "-k", "k", "--tombstone", "-s", address)
+    assert outcome.code == exits.NOT_FOUND
+    assert outcome.err.count("\n") == 1 and "odradek topic create p-typo" in outcome.err
