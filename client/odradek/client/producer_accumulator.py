@@ -27,7 +27,7 @@ from odradek.client.producer_outcomes import Action, meaning_of
 MAX_CALLS_PER_NODE: Final = 5
 MAX_CALL_BYTES: Final = 3 * 1024 * 1024
 """Of batches in one call, unless one batch alone is larger: gRPC servers refuse messages above 4 MiB by default."""
-UNKNOWN_TOPIC_PATIENCE_MS: Final = 10_000
+UNKNOWN_TOPIC_PATIENCE_MS: Final = 30_000
 """A topic of which nobody knows after so long is taken not to exist."""
 _BACKOFF_MS: Final = 50
 _BACKOFF_MAX_MS: Final = 500
