@@ -88,6 +88,13 @@ class CommandParser(argparse.ArgumentParser):
         setattr(parsed, several[-1].dest, [*(getattr(parsed, several[-1].dest) or []), *values])
         return []
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _drop_stdout()
+        super().exit(status, message)
+
     def error(self, message: str) -> NoReturn:
         self.exit(exits.USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
@@ -190,11 +197,15 @@ def guarded(run: Run, options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has what it wanted. The interpreter would complain when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_stdout()
         return exits.OK
     except Exception as error:
         return report(error)
+
+
+def _drop_stdout() -> None:
+    """Whoever read has what it wanted. The interpreter would complain when it flushes stdout at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(coroutine: Coroutine[Any, Any, int]) -> int:

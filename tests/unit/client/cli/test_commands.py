@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -126,3 +127,18 @@ def test_a_reader_that_goes_is_no_error(server: str) -> None:
         child.stdout.close()
         assert child.wait(30) == exits.OK
         assert child.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["topic", "list", "--help"], ["topic", "list", "-o", "json"]]
+)
+def test_a_reader_that_was_never_there_is_no_error(server: str, arguments: list[str]) -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    environ = {**os.environ, "ODRADEK_SERVER": server}
+    child = subprocess.run(
+        [sys.executable, "-c", _CHILD, *arguments], stdout=writable, stderr=subprocess.PIPE, env=environ,
+        timeout=30, check=False,
+    )  # fmt: skip
+    os.close(writable)
+    assert (child.returncode, child.stderr) == (exits.OK, b"")
