@@ -22,7 +22,7 @@ from odradek.node.app.consume.lanes import LANE_BYTES_MAX, Lanes
 from odradek.node.app.consume.membership import Membership, matching
 from odradek.node.app.consume.positions import Positions
 from odradek.node.app.consume.progress import PartitionProgress, Progress
-from odradek.node.app.consume.reading import pieces, take
+from odradek.node.app.consume.reading import Remainder, pieces, take
 from odradek.node.app.consume.values import (
     UNKNOWN_POSITION,
     Assigned,
@@ -50,6 +50,8 @@ MESSAGE_BYTES_MAX: Final = 1024 * 1024
 REVOKE_WAIT_MS_MAX: Final = 5_000
 RETRY_PAUSE_S: Final = 0.1
 CREDIT_MAX: Final = 1 << 31
+REMAINDER_S: Final = 1.0
+"""How long the decoded rest of a batch waits for credit: a reader that stops holds nothing."""
 _NO_TOPIC_ID: Final = bytes(16)
 
 
@@ -80,6 +82,8 @@ class Consumer:
         self._is_stale = isinstance(what, Subscription) and not what.group_id
         self._failure: ConsumeError | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._remainder = Remainder()
+        self._dropping: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = Lanes(context, around.leaders, what.isolation_level, self.wake)
         self._positions = Positions(around.leaders, around.coordinators, what)
@@ -114,6 +118,8 @@ class Consumer:
                 self.wake()
 
     def commit(self, offsets: ToCommit, request_id: int) -> None:
+        if offsets:
+            self._progress.tells_what_is_done = True
         self._spawn(self._commit(offsets, request_id))
 
     def seek(self, topic: str, partition: int, position: Position, request_id: int) -> None:
@@ -182,8 +188,9 @@ class Consumer:
         """After `run`, however it ended: commit what is acknowledged, and give up the place in the group."""
         self._lanes.cancel()
         self._commits.stop()
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._dropping):
+            if timer is not None:
+                timer.cancel()
         await self._commits.commit_acknowledged()
         if self.membership is not None:
             if leaves:
@@ -209,7 +216,7 @@ class Consumer:
 
     async def _rebalance(self, membership: Membership) -> None:
         self._lanes.cancel()
-        if self._progress.has_acknowledged and not self._progress.is_settled and not membership.was_lost:
+        if self._progress.tells_what_is_done and not self._progress.is_settled and not membership.was_lost:
             await self._let_finish(membership)
         await self._commits.commit_acknowledged()
         partitions = await self._join(membership)
@@ -222,7 +229,10 @@ class Consumer:
         joining.add_done_callback(lambda _: self.wake())
         try:
             while not joining.done():
-                await self._wait()
+                if self._outbox:
+                    await self._sink.tell(self._outbox.popleft())
+                else:
+                    await self._wait()
                 self._raise_failure()
                 if self._is_ending:
                     return None
@@ -332,7 +342,11 @@ class Consumer:
         progress.retry_at_s = 0.0
         if not len(fetched.records):
             return []
-        records, position = take(fetched.records, progress.position, self._credit)
+        records, position = take(
+            fetched.records, progress.position, self._credit, self._remainder, progress.key
+        )
+        if not self._remainder.is_empty:
+            self._drop_later()
         progress.on_delivered(position, has_records=bool(records))
         self._credit -= len(records)
         self._progress.on_served(progress)
@@ -340,6 +354,11 @@ class Consumer:
             (Delivered(asked.topic, asked.index, fetched.high_watermark, piece), size)
             for piece, size in pieces(records, MESSAGE_BYTES_MAX)
         ]
+
+    def _drop_later(self) -> None:
+        if self._dropping is not None:
+            self._dropping.cancel()
+        self._dropping = self._loop.call_later(REMAINDER_S, self._remainder.drop)
 
     def _on_fetch_error(self, progress: PartitionProgress, fetched: FetchedPartition) -> None:
         error = fetched.error

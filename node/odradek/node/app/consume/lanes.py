@@ -54,7 +54,8 @@ class Lanes:
     def answered(self) -> Iterator[Sequence[FetchedPartition]]:
         """The answers that are there, each once; their lanes are free again."""
         for node_id, lane in list(self._lanes.items()):
-            if lane.result is not None:
+            # The reader may have cancelled the rest while it was given the one before.
+            if lane.result is not None and self._lanes.get(node_id) is lane:
                 del self._lanes[node_id]
                 yield lane.result
 

@@ -50,6 +50,14 @@ _FATAL: Final = frozenset(
     )
 )
 _LOST: Final = frozenset((ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.ILLEGAL_GENERATION))
+_UNHEARD: Final = frozenset(
+    (
+        ErrorCode.NOT_COORDINATOR,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+    )
+)
+"""No coordinator has counted this heartbeat."""
 
 
 class Membership:
@@ -81,6 +89,9 @@ class Membership:
         self._counted: dict[str, int] | None = None  # what was divided, if this member did
         self._timer: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._joining: asyncio.Future[JoinResult] | None = None
+        self._held_generation = -1  # the last one in which this member had partitions
+        self._missed_beats = 0  # in a row, without an answer of the coordinator
         self._is_over = False
 
     # -- joining
@@ -91,15 +102,19 @@ class Membership:
         give_up_s = loop.time() + PATIENCE_S
         self.was_lost = False
         while True:
-            joined = await self._coordinators.join(self._context, self._join_command())
+            joined = await self._ask_to_join()
             error = joined.error
             if error is ErrorCode.NONE:
                 give_up_s = loop.time() + PATIENCE_S
+                if joined.generation > self._held_generation + 1:
+                    self.was_lost = True  # a division passed without this member
                 self.member_id, self.generation = joined.member_id, joined.generation
                 found = await self._sync(joined)
                 if not isinstance(found, ErrorCode):
-                    self.must_rejoin = False
+                    self._held_generation = self.generation
+                    self.must_rejoin, self._missed_beats = False, 0
                     self._beat_later()
+                    self.on_metadata()  # which may have changed meanwhile
                     return found
                 error = found
             elif error is ErrorCode.MEMBER_ID_REQUIRED:
@@ -115,6 +130,13 @@ class Membership:
                 raise ConsumeError(error, f"group {self._subscription.group_id}: nobody coordinates it")
             if error is not ErrorCode.REBALANCE_IN_PROGRESS:
                 await asyncio.sleep(PAUSE_S)
+
+    async def _ask_to_join(self) -> JoinResult:
+        """Who is cancelled meanwhile may be a member all the same: `leave` looks what became of it."""
+        self._joining = asyncio.ensure_future(self._coordinators.join(self._context, self._join_command()))
+        joined = await asyncio.shield(self._joining)
+        self._joining = None
+        return joined
 
     def _join_command(self) -> JoinGroup:
         subscription = self._subscription
@@ -197,8 +219,8 @@ class Membership:
         if self._timer is not None:
             self._timer.cancel()
         if not self._is_over:
-            interval_s = self._subscription.session_timeout_ms / 3000
-            self._timer = asyncio.get_running_loop().call_later(interval_s, self._on_beat_due)
+            pause_s = beat_pause_s(self._subscription.session_timeout_ms, self._missed_beats)
+            self._timer = asyncio.get_running_loop().call_later(pause_s, self._on_beat_due)
 
     def _on_beat_due(self) -> None:
         answer = self._coordinators.heartbeat_here(self._beat)
@@ -216,6 +238,7 @@ class Membership:
             self._beat_later()
 
     def _on_beat(self, answer: ErrorCode) -> None:
+        self._missed_beats = self._missed_beats + 1 if answer in _UNHEARD else 0
         if self._is_over or self.must_rejoin:
             return
         if answer is ErrorCode.REBALANCE_IN_PROGRESS:
@@ -242,11 +265,30 @@ class Membership:
     async def leave(self, reason: str) -> None:
         """Give the place up, as far as that can be told to anybody."""
         self.stop()
-        if not self.member_id:
-            return
-        member = LeavingMember(self.member_id, self._subscription.instance_id, reason)
-        await self._coordinators.leave(LeaveGroup(self._subscription.group_id, (member,)))
-        self.member_id = ""
+        instance_id = self._subscription.instance_id
+        joining, self._joining = self._joining, None
+        if joining is not None and joining.done() and not joining.cancelled() and not joining.exception():
+            joined = joining.result()
+            if joined.error is ErrorCode.FENCED_INSTANCE_ID:
+                return  # somebody else has the place
+            self.member_id = joined.member_id
+        # A new instance that still waits to join is known by its name only.
+        is_unnamed = joining is not None and not joining.done() and instance_id is not None
+        if self.member_id or is_unnamed:
+            member = LeavingMember(self.member_id, instance_id, reason)
+            await self._coordinators.leave(LeaveGroup(self._subscription.group_id, (member,)))
+            self.member_id = ""
+        if joining is not None:
+            joining.cancel()
+
+
+def beat_pause_s(session_timeout_ms: int, missed: int) -> float:
+    """Until the next heartbeat: a third of the session, and less after heartbeats that nobody has counted.
+
+    The session may be nearly over by then, or over: then others read these partitions, and this member would go on.
+    """
+    interval_s = session_timeout_ms / 3000
+    return min(interval_s, PAUSE_S * 2 ** min(missed - 1, 16)) if missed else interval_s
 
 
 def matching(subscription: Subscription, names: Iterable[str]) -> frozenset[str]:

@@ -63,8 +63,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._partitions: dict[TopicPartition, PartitionProgress] = {}
-        self.has_acknowledged = False
-        """The reader tells what it has dealt with, so it is worth waiting for that."""
+        self.tells_what_is_done = False
+        """The reader acknowledges or commits, so it is worth waiting for that."""
 
     def __len__(self) -> int:
         return len(self._partitions)
@@ -96,7 +96,7 @@ class Progress:
 
     def acknowledge(self, key: TopicPartition, offset: int) -> bool:
         """The record at `offset` and all before it are dealt with. True when there is something new to commit."""
-        self.has_acknowledged = True
+        self.tells_what_is_done = True
         partition = self._partitions.get(key)
         if partition is None or offset + 1 <= partition.acknowledged:
             return False

@@ -5,18 +5,52 @@ What is per record here is `proto.kafka.records`; this is a loop over batches.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
-from odradek.proto.kafka.record_batch import Record, iter_headers, iter_records
+from odradek.proto.kafka.record_batch import BatchHeader, Record, iter_headers, iter_records
 
 Buffer = bytes | bytearray | memoryview
+_offset = attrgetter("offset")
 
 
-def take(batches: Buffer, position: int, credit: int) -> tuple[list[Record], int]:
+class Remainder:
+    """The records of the one batch that credit did not cover wholly: the next grant nearly always goes on there, and
+    decoding the batch again for each would cost more than everything else. Whoever owns it drops it before long."""
+
+    __slots__ = ("_key", "_records")
+
+    def __init__(self) -> None:
+        self._key: tuple[str, int, int, int] | None = None
+        self._records: list[Record] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return self._key is None
+
+    def drop(self) -> None:
+        self._key, self._records = None, []
+
+    def keep(self, topic: str, index: int, header: BatchHeader, records: list[Record]) -> None:
+        self._key, self._records = (topic, index, header.base_offset, header.crc), records
+
+    def find(self, topic: str, index: int, header: BatchHeader) -> list[Record] | None:
+        return self._records if self._key == (topic, index, header.base_offset, header.crc) else None
+
+
+def take(
+    batches: Buffer,
+    position: int,
+    credit: int,
+    remainder: Remainder | None = None,
+    place: tuple[str, int] = ("", 0),
+) -> tuple[list[Record], int]:
     """At most `credit` records at or behind `position`, and the position behind what was looked at.
 
     Control batches have no records for readers, and a batch may have lost some to compaction: the position passes
-    them. Raises InvalidBatchError for bytes that are no batches.
+    them. `remainder` is that of the reader, `place` topic and partition. Raises InvalidBatchError for bytes that are no
+    batches.
     """
     found: list[Record] = []
     for at, header in iter_headers(batches):
@@ -28,13 +62,15 @@ def take(batches: Buffer, position: int, credit: int) -> tuple[list[Record], int
         room = credit - len(found)
         if room <= 0:
             break
-        records = iter_records(batches, at)
+        known = None if remainder is None else remainder.find(*place, header)
+        records = iter_records(batches, at) if known is None else known
         if records and records[0].offset < position:
-            records = [record for record in records if record.offset >= position]
+            records = records[bisect_left(records, position, key=_offset) :]
         if len(records) > room:
-            del records[room:]
-            found += records
-            return found, records[-1].offset + 1
+            if remainder is not None:
+                remainder.keep(*place, header, records[room:])
+            found += records[:room]
+            return found, records[room - 1].offset + 1
         found += records
         position = header.last_offset + 1
     return found, position
