@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Unpack, cast
 
-from odradek.client.errors import TopicExistsError
+from odradek.client.errors import TopicExistsError, UnknownTopicError
 from odradek.client.records import ConsumerRecord, Headers, Position, RecordMetadata, TopicPartition
 
 if TYPE_CHECKING:
@@ -115,10 +115,12 @@ class Cluster:
         from odradek.client.admin import Admin
 
         async with Admin(self._servers) as admin:
+            # To ask may be repeated until a node answers; to create may not.
             try:
-                await admin.create_topic(topic, partition_count=partition_count, configs=configs)
-            except TopicExistsError:
-                return
+                await admin.get_topic(topic)
+            except UnknownTopicError:
+                with suppress(TopicExistsError):
+                    await admin.create_topic(topic, partition_count=partition_count, configs=configs)
 
     async def bounds(self, topic: str) -> dict[TopicPartition, Bounds]:
         from odradek.client.admin import Admin

@@ -59,6 +59,8 @@ class MemoryLog:
         """Topics that nothing can be written to."""
         self.starts: dict[TopicPartition, int] = {}
         """Offsets before which records were deleted."""
+        self.assigned_count = 0
+        """How often readers were told what they read."""
         self._members: dict[str, list[MemoryReader]] = {}
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -233,6 +235,7 @@ class MemoryReader:
     async def poll(self, max_records: int = 500, timeout_ms: int = 1000) -> list[ConsumerRecord]:
         if self._auto_commit:
             self._acknowledge_handed()
+        await asyncio.sleep(0)  # others get their turn, as they would
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while True:
@@ -254,6 +257,8 @@ class MemoryReader:
         before = self._positions or {}
         self._positions = {tp: before[tp] if tp in before else self._start_of(tp) for tp in assigned}
         self._handed = {tp: record for tp, record in self._handed.items() if tp in assigned}
+        self._log.assigned_count += 1
+        self._log.notify()
         if self._on_assigned is not None:
             outcome: Awaitable[None] | None = self._on_assigned(tuple(assigned))
             if inspect.isawaitable(outcome):

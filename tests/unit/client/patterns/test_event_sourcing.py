@@ -115,10 +115,11 @@ async def test_a_snapshot_saves_reading() -> None:
         assert await accounts.snapshot() == 0
         await accounts.execute("alice", change(10))
     before = log.topics["accounts"][0]
-    log.topics["accounts"][0] = [record._replace(value=b"unreadable") for record in before[:6]] + before[6:]
+    log.topics["accounts"][0] = [record._replace(key=b"carol") for record in before[:6]] + before[6:]
     async with EventStore(log, "accounts", ACCOUNT, snapshots=snapshots) as accounts:
         assert (accounts.get("alice").state, accounts.get("alice").version) == (15, 6)
         assert accounts.get("bob").state == 7
+        assert accounts.get("carol").version == 0
 
 
 async def test_a_snapshot_may_be_ahead_of_its_position() -> None:

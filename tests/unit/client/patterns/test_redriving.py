@@ -6,8 +6,9 @@ from tests.unit.client.patterns.memory_log import MemoryLog
 from odradek.client.errors import UnknownTopicError
 from odradek.client.patterns.dead_letters import REDRIVES, failed_headers
 from odradek.client.patterns.header_fields import number_of
+from odradek.client.patterns.log_access import Bounds
 from odradek.client.patterns.redriving import redrive
-from odradek.client.records import ConsumerRecord
+from odradek.client.records import ConsumerRecord, TopicPartition
 
 
 def dead(log: MemoryLog, *values: str, topic: str = "jobs") -> None:
@@ -86,3 +87,18 @@ async def test_a_topic_that_is_not_there_is_said() -> None:
         await redrive(MemoryLog(), "jobs.dlq")
     with pytest.raises(ValueError):
         await redrive(MemoryLog(), "jobs.dlq", limit=-1)
+
+
+async def test_letters_that_come_meanwhile_wait_for_the_next_time() -> None:
+    class Busy(MemoryLog):
+        async def bounds(self, topic: str) -> dict[TopicPartition, Bounds]:
+            found = await super().bounds(topic)
+            dead(self, "late")
+            return found
+
+    log = Busy()
+    dead(log, "a")
+    assert await redrive(log, "jobs.dlq") == 1
+    assert log.values("jobs") == [b"a"]
+    assert await redrive(log, "jobs.dlq") == 1
+    assert log.values("jobs") == [b"a", b"late"]

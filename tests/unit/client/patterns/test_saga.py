@@ -19,6 +19,7 @@ class Services:
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
         self.keys: list[str] = []
+        self.cancelled: list[str] = []
         self.failures: dict[str, list[Exception]] = {}
         self.gates: dict[str, asyncio.Event] = {}
 
@@ -31,7 +32,11 @@ class Services:
         self.keys.append(context.key)
         self.log.notify()
         if step in self.gates:
-            await self.gates[step].wait()
+            try:
+                await self.gates[step].wait()
+            except asyncio.CancelledError:
+                self.cancelled.append(context.key)
+                raise
         if self.failures.get(step):
             raise self.failures[step].pop(0)
         return f"{step} for {context.data} after {','.join(context.results)}"
@@ -202,3 +207,35 @@ async def test_names_of_steps_are_unique_and_a_runner_has_to_run() -> None:
         Saga("x", [step, step])
     with pytest.raises(ClosedError):
         await SagaRunner(MemoryLog(), "trips", Saga("x", [step])).start("s1")
+
+
+async def test_nothing_is_done_before_the_whole_past_is_known() -> None:
+    log = MemoryLog()
+    services = Services(log)
+    log.write("trips", Entry(0, Kind.STARTED).to_json(), b"s1")
+    for _ in range(2_000):  # more than one poll brings
+        log.write("trips", b"no entry", b"s1")
+    log.write("trips", Entry(1, Kind.DONE, "flight").to_json(), b"s1")
+    runner = runner_of(log, services)
+    async with running(runner):
+        assert (await runner.outcome("s1")).is_completed
+    assert services.keys == ["s1/hotel", "s1/payment"]
+
+
+async def test_a_saga_that_went_elsewhere_is_left_alone_here() -> None:
+    log = MemoryLog(partition_count=2)
+    one, two = Services(log), Services(log)
+    one.gates["flight"] = asyncio.Event()
+    ids = [f"s{number}" for number in range(10)]
+    async with running(runner_of(log, one)):
+        for saga_id in ids:
+            await start_saga(log.writer(), "trips", saga_id)
+        await log.until(lambda: len(one.keys) == 10)
+        moved = {(record.key or b"").decode() for record in log.topics["trips"][1]}
+        assert 0 < len(moved) < 10
+        async with running(runner_of(log, two)):  # it gets partition 1
+            await log.until(lambda: kinds(log).count("completed") == len(moved))
+            one.gates["flight"].set()
+            await log.until(lambda: kinds(log).count("completed") == 10)
+    assert set(one.cancelled) == {f"{saga_id}/flight" for saga_id in moved}
+    assert kinds(log).count("done flight") == 10

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.client.patterns.memory_log import MemoryLog
 
+from odradek.client.errors import UnknownTopicError
 from odradek.client.patterns.snapshots import (
     MemorySnapshots,
     Snapshots,
@@ -41,3 +42,10 @@ async def test_the_topic_is_compacted_and_holds_states_before_positions() -> Non
     log.write("s", None, b"aggregate/x")
     log.write("s", b"?", b"else")
     assert (await store.load()).positions == {0: 1}
+
+
+async def test_a_snapshot_that_cannot_be_written_is_said() -> None:
+    log = MemoryLog()
+    log.refused.add("s")
+    with pytest.raises(UnknownTopicError):
+        await SnapshotTopic(log, "s").save(Snapshots({"a": StateSnapshot(1, 1, 0, 0)}, {}))

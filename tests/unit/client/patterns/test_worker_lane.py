@@ -128,3 +128,26 @@ async def test_a_partition_that_moves_is_acknowledged_by_its_new_owner_only() ->
 def test_a_window_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError):
         WorkerLane(MemoryLog(), Gates(MemoryLog()), 0, {"topics": ["t"]})
+
+
+async def test_a_partition_that_comes_back_does_not_wait_for_what_was_begun_before() -> None:
+    log = MemoryLog(partition_count=2)
+    log.write("t", b"a", partition=1)
+    calls: list[asyncio.Future[bool]] = []
+
+    async def handle(record: ConsumerRecord) -> bool:
+        calls.append(asyncio.get_running_loop().create_future())
+        log.notify()
+        return await calls[-1]
+
+    async def leave_it(record: ConsumerRecord) -> bool:
+        return False
+
+    async with running(WorkerLane(log, handle, 4, {"topics": ["t"], "group_id": "g"})):
+        await log.until(lambda: len(calls) == 1)
+        async with running(WorkerLane(log, leave_it, 4, {"topics": ["t"], "group_id": "g"})):
+            await log.until(lambda: log.assigned_count == 3)
+        await log.until(lambda: len(calls) == 2)
+        calls[1].set_result(True)
+        await log.until(lambda: log.committed.get("g", {}).get(TopicPartition("t", 1)) == 1)
+        calls[0].set_result(True)
