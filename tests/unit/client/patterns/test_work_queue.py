@@ -125,6 +125,8 @@ async def test_no_more_handlers_run_at_once_than_allowed() -> None:
         nonlocal running_now, most
         running_now += 1
         most = max(most, running_now)
+        log.notify()
+        await log.until(lambda: most == 4)
         await asyncio.sleep(0)
         running_now -= 1
 
