@@ -120,6 +120,12 @@ class Buffer:
             progress.fetched = progress.position
         return dropped
 
+    def move(self, progress: PartitionProgress, offset: int) -> None:
+        """What arrives next begins here; what waits is handed out before."""
+        progress.fetched = offset
+        if not any(chunk.progress is progress for chunk in self._chunks):
+            progress.position = offset
+
     def clear(self) -> None:
         for chunk in self._chunks:
             chunk.progress.fetched = chunk.progress.position

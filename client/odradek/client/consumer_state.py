@@ -226,6 +226,10 @@ class ConsumerState:
             self._on_committed(response.committed)
         elif kind == "seeked":
             self._on_seeked(response.seeked)
+        elif kind == "reset":
+            moved = self._partitions.get(TopicPartition(response.reset.topic, response.reset.partition))
+            if moved is not None and moved.seek is None:
+                self._buffer.move(moved, response.reset.offset)
 
     def _on_assigned(self, assigned: pb.Assigned) -> None:
         starts = {TopicPartition(one.topic, one.partition): one.offset for one in assigned.partitions}

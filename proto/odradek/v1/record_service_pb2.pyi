@@ -192,18 +192,20 @@ class Resume(_message.Message):
     def __init__(self, partitions: _Optional[_Iterable[_Union[_record_pb2.TopicPartition, _Mapping]]] = ...) -> None: ...
 
 class ConsumeResponse(_message.Message):
-    __slots__ = ("records", "assigned", "revoking", "committed", "seeked")
+    __slots__ = ("records", "assigned", "revoking", "committed", "seeked", "reset")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     REVOKING_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
     SEEKED_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
     records: Records
     assigned: Assigned
     revoking: Revoking
     committed: Committed
     seeked: Seeked
-    def __init__(self, records: _Optional[_Union[Records, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., revoking: _Optional[_Union[Revoking, _Mapping]] = ..., committed: _Optional[_Union[Committed, _Mapping]] = ..., seeked: _Optional[_Union[Seeked, _Mapping]] = ...) -> None: ...
+    reset: Reset
+    def __init__(self, records: _Optional[_Union[Records, _Mapping]] = ..., assigned: _Optional[_Union[Assigned, _Mapping]] = ..., revoking: _Optional[_Union[Revoking, _Mapping]] = ..., committed: _Optional[_Union[Committed, _Mapping]] = ..., seeked: _Optional[_Union[Seeked, _Mapping]] = ..., reset: _Optional[_Union[Reset, _Mapping]] = ...) -> None: ...
 
 class Records(_message.Message):
     __slots__ = ("partitions",)
@@ -268,3 +270,13 @@ class Seeked(_message.Message):
     partition: int
     offset: int
     def __init__(self, request_id: _Optional[int] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class Reset(_message.Message):
+    __slots__ = ("topic", "partition", "offset")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    offset: int
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...

@@ -6,7 +6,6 @@ Source: proto/odradek/v1/record_service.proto.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,11 +20,14 @@ from odradek.node.app.consume.values import (
     Event,
     OffsetReset,
     Position,
+    Reset,
     Revoking,
     Seeked,
     Subscription,
 )
 from odradek.node.app.list_offsets import EARLIEST, LATEST
+from odradek.node.controller.topics import name_error
+from odradek.node.grpc_api.arguments import chosen, pattern_of
 from odradek.node.grpc_api.log_service import isolation_of
 from odradek.node.grpc_api.methods import Call, Stream
 from odradek.node.grpc_api.record_messages import add_consumed
@@ -39,7 +41,10 @@ REBALANCE_TIMEOUT_MS: Final = 60_000
 COMMIT_INTERVAL_MS: Final = 1_000
 COMMIT_INTERVAL_MS_MIN: Final = 100
 TOPICS_MAX: Final = 1_000
-PATTERN_LENGTH_MAX: Final = 1_000
+HALF_CLOSE_DOUBT_S: Final = 0.05
+ID_BYTES_MAX: Final = 1_000
+OFFSET_MAX: Final = (1 << 63) - 1
+"""Behind it there is no next offset."""
 _RESETS: Final = {
     pb.OFFSET_RESET_UNSPECIFIED: OffsetReset.EARLIEST,
     pb.OFFSET_RESET_EARLIEST: OffsetReset.EARLIEST,
@@ -103,6 +108,10 @@ async def _read(stream: Stream, consumer: Consumer) -> None:
     try:
         while (request := await stream.read()) is not None:
             _hand_on(request, consumer)
+        if consumer.may_come_back:
+            # gRPC tells the end of the requests also where the client is gone, and only a moment later that it is:
+            # then the call is cancelled, and this with it. Who comes back wants to find its place.
+            await asyncio.sleep(HALF_CLOSE_DOUBT_S)
         consumer.end()
     except RefusalError as refusal:
         consumer.fail(_WrongRequestError(refusal))
@@ -116,6 +125,8 @@ def _hand_on(request: pb.ConsumeRequest, consumer: Consumer) -> None:
     action = request.WhichOneof("action")
     if action == "acknowledge":
         for record in request.acknowledge.records:
+            if not 0 <= record.offset < OFFSET_MAX:
+                raise invalid(f"acknowledge: offset {record.offset} is not that of a record")
             consumer.acknowledge(record.topic, record.partition, record.offset)
     elif action == "commit":
         if not consumer.has_group:
@@ -151,21 +162,15 @@ def _subscription(asked: pb.Subscribe) -> Subscription:
         raise invalid("subscribe: give topics or topic_pattern, one of the two")
     if len(asked.topics) > TOPICS_MAX:
         raise invalid(f"subscribe: {len(asked.topics)} topics; at most {TOPICS_MAX}, or a topic_pattern")
-    if "" in asked.topics:
-        raise invalid("subscribe: a topic is empty")
-    pattern: re.Pattern[str] | None = None
-    if asked.topic_pattern:
-        if len(asked.topic_pattern) > PATTERN_LENGTH_MAX:
-            raise invalid(f"topic_pattern is longer than {PATTERN_LENGTH_MAX} characters")
-        try:
-            pattern = re.compile(asked.topic_pattern)
-        except re.error as error:
-            raise invalid(f"topic_pattern {asked.topic_pattern}: {error}") from None
+    for topic in asked.topics:
+        _check_topic(topic)
+    _check_id("group_id", asked.group_id)
+    _check_id("instance_id", asked.instance_id)
     if asked.instance_id and not asked.group_id:
         raise invalid("instance_id is a place in a group: give a group_id too")
     return Subscription(
         frozenset(asked.topics),
-        pattern,
+        pattern_of(asked.topic_pattern, "topic_pattern"),
         asked.group_id,
         asked.instance_id or None,
         _reset(asked.offset_reset),
@@ -182,6 +187,7 @@ def _assignment(asked: pb.Assign) -> Assignment:
     keys = [(one.topic, one.partition) for one in asked.partitions]
     if len(set(keys)) < len(keys):
         raise invalid("assign: a partition is there twice")
+    _check_id("group_id", asked.group_id)
     return Assignment(
         [
             (one.topic, one.partition, position_of(one.position) if one.HasField("position") else None)
@@ -192,6 +198,20 @@ def _assignment(asked: pb.Assign) -> Assignment:
         _at_least("commit_interval_ms", asked.commit_interval_ms, COMMIT_INTERVAL_MS_MIN, COMMIT_INTERVAL_MS),
         isolation_of(asked.isolation_level),
     )
+
+
+def _check_topic(name: str) -> None:
+    """A name that no topic can have is a mistake; one that no topic has may come later."""
+    if not name:
+        raise invalid("subscribe: a topic is empty")
+    reason = name_error(name)
+    if reason is not None:
+        raise refused(ErrorCode.INVALID_TOPIC_EXCEPTION, f"subscribe: {reason}")
+
+
+def _check_id(field: str, value: str) -> None:
+    if len(value.encode()) > ID_BYTES_MAX:
+        raise invalid(f"{field} is longer than {ID_BYTES_MAX} bytes", field=field)
 
 
 def position_of(position: record_pb2.Position) -> Position:
@@ -206,6 +226,7 @@ def position_of(position: record_pb2.Position) -> Position:
             raise invalid(f"position: timestamp_ms {position.timestamp_ms} is negative")
         return Position(timestamp=position.timestamp_ms)
     if kind == "edge":
+        chosen(position.edge, dict(record_pb2.Edge.items()), "edge")
         return Position(timestamp=LATEST if position.edge == record_pb2.EDGE_LATEST else EARLIEST)
     raise invalid("position: give an offset, a timestamp_ms or an edge")
 
@@ -243,6 +264,9 @@ def response_of(event: Event) -> pb.ConsumeResponse:
             response.committed.partitions.add(
                 topic=topic, partition=partition, reason="" if error is ErrorCode.NONE else error.name
             )
+    elif isinstance(event, Reset):
+        reset = response.reset
+        reset.topic, reset.partition, reset.offset = event.topic, event.partition, event.offset
     elif isinstance(event, Seeked):
         seeked = response.seeked
         seeked.request_id, seeked.topic = event.request_id, event.topic

@@ -32,6 +32,7 @@ from odradek.node.app.consume.values import (
     Delivered,
     Event,
     Position,
+    Reset,
     Revoking,
     Seeked,
     Sink,
@@ -175,9 +176,11 @@ class Consumer:
             elif self._seeks:
                 await self._seek(*self._seeks.popleft())
             elif not await self._deliver():
-                await self._positions.find_missing(self._progress, self._loop.time())
-                self._fetch()
-                await self._wait()
+                for one in await self._positions.find_missing(self._progress, self._loop.time()):
+                    self._outbox.append(Reset(one.topic, one.index, one.position))
+                if not self._outbox:
+                    self._fetch()
+                    await self._wait()
         self._lanes.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -221,7 +224,8 @@ class Consumer:
         await self._commits.commit_acknowledged()
         partitions = await self._join(membership)
         if partitions is not None:
-            await self._assign(partitions, keeps=not membership.was_lost)
+            keeps, membership.was_lost = not membership.was_lost, False
+            await self._assign(partitions, keeps=keeps)
 
     async def _join(self, membership: Membership) -> list[TopicPartition] | None:
         """None if the reader ends meanwhile, which it may: others can keep a rebalance waiting for long."""

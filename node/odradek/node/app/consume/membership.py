@@ -83,7 +83,7 @@ class Membership:
         self.generation = -1
         self.must_rejoin = True
         self.was_lost = False
-        """Others may have had its partitions since the last join."""
+        """Others may have had its partitions since the last join. Whoever has seen to that takes it back."""
         self.failure: ConsumeError | None = None
         self._joined_topics: frozenset[str] = frozenset()
         self._counted: dict[str, int] | None = None  # what was divided, if this member did
@@ -100,14 +100,13 @@ class Membership:
         """Take part in a rebalance, to its end. Returns the partitions of this member. Raises ConsumeError."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + PATIENCE_S
-        self.was_lost = False
         while True:
             joined = await self._ask_to_join()
             error = joined.error
             if error is ErrorCode.NONE:
                 give_up_s = loop.time() + PATIENCE_S
-                if joined.generation > self._held_generation + 1:
-                    self.was_lost = True  # a division passed without this member
+                if 0 <= self._held_generation < joined.generation - 1:
+                    self.was_lost = True  # partitions were divided without this member meanwhile
                 self.member_id, self.generation = joined.member_id, joined.generation
                 found = await self._sync(joined)
                 if not isinstance(found, ErrorCode):

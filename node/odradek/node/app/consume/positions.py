@@ -56,10 +56,12 @@ class Positions:
                 )
         await self._find_ends([one for one in fresh if one.position < 0], now_s)
 
-    async def find_missing(self, progress: Progress, now_s: float) -> None:
+    async def find_missing(self, progress: Progress, now_s: float) -> list[PartitionProgress]:
+        """Those that have a position now."""
         missing = [one for one in progress if one.position < 0 and one.retry_at_s <= now_s]
         if missing:
             await self._find_ends(missing, now_s)
+        return [one for one in missing if one.position >= 0]
 
     def reset(self, one: PartitionProgress, message: str) -> None:
         """Nothing says where to read: `find_missing` looks for the end that `offset_reset` names."""

@@ -46,6 +46,9 @@ class ConsumeService:
             await consumer.run()
             await consumer.farewell("the reader ended its stream", leaves=True)
         except ConsumeError as error:
+            if error.error is ErrorCode.NETWORK_EXCEPTION:
+                self._part(consumer, self._on_broken(consumer))
+                raise
             # Whoever was fenced has no place any more, and whoever took it wants to keep it.
             is_own = error.error is not ErrorCode.FENCED_INSTANCE_ID
             self._part(

@@ -87,7 +87,15 @@ class Seeked(NamedTuple):
     offset: int
 
 
-Event = Assigned | Revoking | Committed | Seeked
+class Reset(NamedTuple):
+    """A partition is read on from here, because nothing else said where."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+Event = Assigned | Revoking | Committed | Seeked | Reset
 
 
 class Sink(Protocol):
