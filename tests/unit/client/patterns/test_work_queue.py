@@ -119,6 +119,7 @@ async def test_no_more_handlers_run_at_once_than_allowed() -> None:
     log = MemoryLog()
     for number in range(20):
         log.write("jobs", str(number).encode())
+        log.write("jobs.workers.retry", str(number).encode())
     running_now, most = 0, 0
 
     async def handle(record: ConsumerRecord) -> None:
