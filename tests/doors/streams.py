@@ -18,7 +18,7 @@ from odradek.node.grpc_api.refusal import RefusalError
 from odradek.v1 import record_pb2
 from odradek.v1 import record_service_pb2 as pb
 
-PATIENCE_S = 30
+PATIENCE_S = 10
 CREDIT = 1_000_000
 PATH = "RecordService/Consume"
 
@@ -43,6 +43,7 @@ class Wire(Protocol):
 
 class GrpcWire:
     def __init__(self, carrier: GrpcCarrier, timeout_s: float | None = None) -> None:
+        self.carrier = carrier
         consume: Any = carrier.channel.stream_stream(
             f"/odradek.v1.{PATH}",
             request_serializer=lambda message: message.SerializeToString(),

@@ -1,0 +1,541 @@
+"""How Consume streams live and end: cut, cancelled, half-closed, fenced, refused; and what the group makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+import pytest_asyncio
+from tests.doors.api_door import Refused
+from tests.doors.conftest import NewTopic, NodeInside
+from tests.doors.door import Door, batch_of, values
+from tests.doors.streams import StreamReader, Wire, assign, at_offset, eventually, subscribe
+
+from odradek.v1 import record_pb2
+from odradek.v1 import record_service_pb2 as pb
+
+OpenWire = Callable[..., Wire]
+NewName = Callable[[], str]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def kafka(doors: dict[str, Door]) -> Door:
+    return doors["kafka"]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def nothing_stays(node: NodeInside) -> Any:
+    """At the end of the test no reader is left, and no task of one."""
+    yield
+    service: Any = node.services.consume
+    await eventually(_of(lambda: (len(service), len(service._farewells))), lambda left: left == (0, 0))  # noqa: SLF001
+    names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
+    assert not [name for name in names if name.startswith(("Consumer.", "Membership.", "Lanes.", "_read"))]
+
+
+def _of(look: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
+    async def ask() -> Any:
+        return look()
+
+    return ask
+
+
+async def send(door: Door, topic: str, count: int, partition: int = 0) -> None:
+    assert (await door.produce(topic, partition, batch_of(values(*[b"v"] * count)))).error == "NONE"
+
+
+async def is_empty(door: Door, group: str) -> None:
+    view = await eventually(lambda: door.describe(group), lambda view: view.state == "Empty")
+    assert view.members == ()
+
+
+# -- ends that the reader chooses
+
+
+async def test_half_closing_commits_and_leaves(
+    stream_door: str,
+    kafka: Door,
+    new_topic: NewTopic,
+    new_name: NewName,
+    open_wire: OpenWire,
+    nothing_stays: None,
+) -> None:
+    topic, group = await new_topic(2), new_name()
+    await send(kafka, topic, 10)
+    first = subscribe(topic, group=group, commit_interval_ms=60_000)
+    reader = await StreamReader.open(open_wire(stream_door), first)
+    await reader.records(10)
+    await reader.acknowledge((topic, 0, 3), (topic, 0, 6), (topic, 0, 5))
+    await reader.leave()
+    # Nothing to wait for: by the end of the stream it has happened.
+    assert await kafka.committed(group) == {(topic, 0): (7, "")}
+    assert (await kafka.describe(group)).state == "Empty"
+
+
+async def test_half_closing_at_once(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    topic, group = await new_topic(), new_name()
+    for first in (subscribe(topic, group=group), subscribe(topic), assign({(topic, 0): None})):
+        wire = open_wire(stream_door)
+        await wire.write(first)
+        await wire.half_close()
+        assert await StreamReader(wire).ending() is None
+    assert (await kafka.describe(group)).members == ()
+
+
+async def test_commits_under_way_are_answered_before_the_end(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    topic, group = await new_topic(), new_name()
+    reader = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    for request_id in range(5):
+        offset = pb.CommitOffset(topic=topic, offset=request_id)
+        commit = pb.Commit(offsets=[offset], request_id=request_id)
+        await reader.wire.write(pb.ConsumeRequest(commit=commit))
+    await reader.leave()
+    assert reader.committed == {at: {(topic, 0): "NONE"} for at in range(5)}
+    assert await kafka.committed(group) == {(topic, 0): (4, "")}
+
+
+@pytest.mark.parametrize("way", ["cancel", "close the channel"])
+async def test_a_stream_that_is_cut_commits_what_was_acknowledged(
+    way: str,
+    kafka: Door,
+    new_topic: NewTopic,
+    new_name: NewName,
+    open_wire: OpenWire,
+    nothing_stays: None,
+) -> None:
+    topic, group = await new_topic(), new_name()
+    await send(kafka, topic, 10)
+    wire = open_wire("grpc")
+    reader = await StreamReader.open(wire, subscribe(topic, group=group, commit_interval_ms=60_000))
+    await reader.records(10)
+    await reader.acknowledge((topic, 0, 4))
+    await reader.commit({})  # what is answered after the acknowledgement
+    if way == "cancel":
+        wire.cancel()
+    else:
+        await wire.carrier.close()  # type: ignore[attr-defined]
+    await is_empty(kafka, group)
+    assert await kafka.committed(group) == {(topic, 0): (5, "")}
+
+
+CLIENT = """
+import asyncio, sys, grpc.aio
+from odradek.v1 import record_service_pb2 as pb
+async def main(address, topic, group):
+    channel = grpc.aio.insecure_channel(address)
+    call = channel.stream_stream("/odradek.v1.RecordService/Consume",
+        request_serializer=pb.ConsumeRequest.SerializeToString, response_deserializer=pb.ConsumeResponse.FromString)()
+    await call.write(pb.ConsumeRequest(subscribe=pb.Subscribe(topics=[topic], group_id=group), credit=10))
+    await call.read()
+    sys.stdout.write("reading\\n"); sys.stdout.flush()
+    while True:
+        await call.read()
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_client_process_that_is_killed(
+    node: NodeInside, kafka: Door, new_topic: NewTopic, new_name: NewName, nothing_stays: None
+) -> None:
+    topic, group = await new_topic(), new_name()
+    client = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        CLIENT,
+        node.grpc_address,
+        topic,
+        group,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert client.stdout is not None
+    assert await client.stdout.readline() == b"reading\n"
+    assert len((await kafka.describe(group)).members) == 1
+    client.send_signal(signal.SIGKILL)
+    await client.wait()
+    await is_empty(kafka, group)
+
+
+async def test_a_deadline_on_a_stream(
+    node: NodeInside,
+    kafka: Door,
+    new_topic: NewTopic,
+    new_name: NewName,
+    open_wire: OpenWire,
+    nothing_stays: None,
+) -> None:
+    topic, group = await new_topic(), new_name()
+    reader = await StreamReader.open(open_wire("grpc", timeout_s=0.5), subscribe(topic, group=group))
+    ended = await reader.ending()
+    assert ended is not None and ended.status == "DEADLINE_EXCEEDED"
+    await is_empty(kafka, group)
+
+
+# -- what a successor gets
+
+
+@pytest.mark.parametrize(("how", "expected"), [("acknowledge", 6), ("commit", 6), ("nothing", 0)])
+async def test_what_a_successor_gets(
+    how: str,
+    expected: int,
+    stream_door: str,
+    kafka: Door,
+    new_topic: NewTopic,
+    new_name: NewName,
+    open_wire: OpenWire,
+) -> None:
+    topic, group = await new_topic(), new_name()
+    await send(kafka, topic, 10)
+    reader = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    await reader.records(10)
+    if how == "acknowledge":
+        await reader.acknowledge((topic, 0, 5))
+    elif how == "commit":
+        await reader.commit({(topic, 0): 6})
+    await reader.leave()
+    successor = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    assert successor.assigned == {(topic, 0): expected}
+    assert [one.offset for one in await successor.records(10 - expected)] == list(range(expected, 10))
+    await successor.leave()
+
+
+async def test_acknowledged_offsets_are_committed_before_long(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    topic, group = await new_topic(), new_name()
+    await send(kafka, topic, 10)
+    reader = await StreamReader.open(
+        open_wire(stream_door), subscribe(topic, group=group, commit_interval_ms=100)
+    )
+    await reader.records(10)
+    for offset in (3, 8):
+        await reader.acknowledge((topic, 0, offset))
+        expected = {(topic, 0): (offset + 1, "")}
+        await eventually(lambda: kafka.committed(group), lambda found: found == expected)  # noqa: B023
+    await reader.leave()
+
+
+# -- a place in the group
+
+
+async def test_revoking_waits_for_what_is_under_way(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    """By acknowledging in one round, by committing in the next."""
+    topic, group = await new_topic(2), new_name()
+    for partition in range(2):
+        await send(kafka, topic, 10, partition)
+    reader = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    await reader.records(20)
+    await reader.acknowledge((topic, 0, 4))
+    for how in ("acknowledge", "commit"):
+        another = StreamReader(open_wire(stream_door))
+        await another.wire.write(subscribe(topic, group=group))
+        await reader.next("revoking")
+        await send(kafka, topic, 1)
+        if how == "acknowledge":
+            await reader.acknowledge((topic, 0, 9), (topic, 1, 9))
+        else:
+            await reader.commit({(topic, 0): 11, (topic, 1): 11})
+        await asyncio.gather(reader.next("assigned"), another.next("assigned"))
+        assert len(reader.assigned) == len(another.assigned) == 1
+        end = 10 if how == "acknowledge" else 11
+        assert another.assigned[next(iter(another.assigned))] == end
+        await another.leave()
+        await reader.until_assigned(2)
+        if how == "acknowledge":
+            await send(kafka, topic, 1, 1)
+            await reader.until(lambda: {one[:3] for one in reader.got} >= {(topic, 0, 10), (topic, 1, 10)})
+            reader.got = []
+    await reader.leave()
+
+
+async def test_revoking_is_told_to_readers_that_commit(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    """Not to acknowledge is no reason to be cut off: a reader that commits is waited for as well."""
+    topic, group = await new_topic(2), new_name()
+    await send(kafka, topic, 10)
+    reader = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    await reader.records(10)
+    await reader.commit({(topic, 0): 5})
+    another = StreamReader(open_wire(stream_door))
+    await another.wire.write(subscribe(topic, group=group))
+    await reader.until(lambda: reader.is_revoking or len(reader.assigned) == 1)
+    assert reader.is_revoking
+    await reader.commit({(topic, 0): 10}, 2)
+    await asyncio.gather(reader.until_assigned(1), another.next("assigned"))
+    await asyncio.gather(reader.leave(), another.leave())
+
+
+async def test_an_instance_takes_the_place_of_its_predecessor(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    topic, group = await new_topic(4), new_name()
+    names = ("one", "two")
+    readers = [StreamReader(open_wire(stream_door)) for _ in names]
+    for reader, name in zip(readers, names, strict=True):
+        await reader.wire.write(subscribe(topic, group=group, instance_id=name))
+    await asyncio.gather(*(reader.until_assigned(2) for reader in readers))
+    old, other = readers
+    generation = old.generation
+    new = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group, instance_id="one"))
+    assert set(new.assigned) == set(old.assigned) and new.generation == generation
+    ended = await old.ending()
+    assert ended is not None and (ended.status, ended.reason) == ("ABORTED", "FENCED_INSTANCE_ID")
+    # The fenced one took nothing with it, and the other has noticed nothing.
+    for partition in range(4):
+        await send(kafka, topic, 1, partition)
+    await asyncio.gather(new.records(2), other.records(2))
+    assert other.generation == generation
+    view = await kafka.describe(group)
+    assert view.state == "Stable" and [one.instance_id for one in view.members] == ["one", "two"]
+    await new.leave()
+    await other.until_assigned(4)
+    await other.leave()
+
+
+@pytest.mark.parametrize("way", ["cancel", "close the channel"])
+async def test_a_cut_stream_of_an_instance_comes_back_without_a_rebalance(
+    way: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    topic, group = await new_topic(4), new_name()
+    names = ("one", "two")
+    wires = [open_wire("grpc") for _ in names]
+    readers = [StreamReader(wire) for wire in wires]
+    for reader, name in zip(readers, names, strict=True):
+        await reader.wire.write(subscribe(topic, group=group, instance_id=name, session_timeout_ms=6000))
+    await asyncio.gather(*(reader.until_assigned(2) for reader in readers))
+    generation, mine = readers[0].generation, set(readers[0].assigned)
+    for _ in range(10):
+        if way == "cancel":
+            wires[0].cancel()
+        else:
+            await wires[0].carrier.close()  # type: ignore[attr-defined]
+        wires[0] = open_wire("grpc")
+        first = subscribe(topic, group=group, instance_id="one", session_timeout_ms=6000)
+        back = await StreamReader.open(wires[0], first)
+        assert (back.generation, set(back.assigned)) == (generation, mine)
+    assert (await kafka.describe(group)).state == "Stable"
+
+
+async def test_an_instance_that_ends_while_it_joins_is_no_ghost(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    """The rebalance waits for a member that says nothing; whoever half-closes meanwhile is not waited for."""
+    topic, group = await new_topic(2), new_name()
+    await send(kafka, topic, 2)
+    slow = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    await slow.records(2)
+    await slow.acknowledge((topic, 0, 0))  # so a rebalance waits for the other
+    wire = open_wire(stream_door)
+    await wire.write(subscribe(topic, group=group, instance_id="ghost", session_timeout_ms=60_000))
+    await slow.next("revoking")
+    await wire.half_close()
+    assert await StreamReader(wire).ending() is None
+    await slow.acknowledge((topic, 0, 1))
+    await slow.until_assigned(2)
+    assert len((await kafka.describe(group)).members) == 1
+    await slow.leave()
+
+
+async def test_the_client_id_is_shown(
+    kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    topic, group = await new_topic(), new_name()
+    for client_id, shown in (("my-reader", "my-reader"), (None, "odradek-grpc")):
+        reader = await StreamReader.open(open_wire("grpc", client_id), subscribe(topic, group=group))
+        (member,) = (await kafka.describe(group)).members
+        assert member.client_id == shown
+        await reader.leave()
+
+
+# -- requests that cannot be right
+
+LONG = "x" * 40_000
+FIRST_REQUESTS: list[tuple[str, pb.ConsumeRequest, str, str]] = [
+    ("no credit", pb.ConsumeRequest(subscribe=pb.Subscribe(topics=["t"])), "INVALID_ARGUMENT", ""),
+    ("less than none", subscribe("t", credit=-1), "INVALID_ARGUMENT", ""),
+    ("nothing", pb.ConsumeRequest(credit=1), "INVALID_ARGUMENT", ""),
+    ("acknowledge", pb.ConsumeRequest(acknowledge=pb.Acknowledge(), credit=1), "INVALID_ARGUMENT", ""),
+    ("no topics", subscribe(), "INVALID_ARGUMENT", ""),
+    ("an empty topic", subscribe(""), "INVALID_ARGUMENT", ""),
+    ("a topic that cannot be", subscribe("a b"), "INVALID_ARGUMENT", "INVALID_TOPIC_EXCEPTION"),
+    ("a long topic", subscribe(LONG, group="doors-g"), "INVALID_ARGUMENT", "INVALID_TOPIC_EXCEPTION"),
+    ("both", subscribe("t", topic_pattern="t"), "INVALID_ARGUMENT", ""),
+    ("no expression", subscribe(topic_pattern="("), "INVALID_ARGUMENT", ""),
+    ("an endless expression", subscribe(topic_pattern="a{99999999999}"), "INVALID_ARGUMENT", ""),
+    ("a long expression", subscribe(topic_pattern=LONG), "INVALID_ARGUMENT", ""),
+    ("a place in no group", subscribe("t", instance_id="i"), "INVALID_ARGUMENT", ""),
+    ("a long group", subscribe("t", group=LONG), "INVALID_ARGUMENT", ""),
+    ("a long instance", subscribe("t", group="doors-g", instance_id=LONG), "INVALID_ARGUMENT", ""),
+    ("a reset", subscribe("t", offset_reset=9), "INVALID_ARGUMENT", ""),
+    ("an isolation level", subscribe("t", isolation_level=9), "INVALID_ARGUMENT", ""),
+    (
+        "a short session",
+        subscribe("t", group="doors-g", session_timeout_ms=99),
+        "INVALID_ARGUMENT",
+        "INVALID_SESSION_TIMEOUT",
+    ),
+    (
+        "a long session",
+        subscribe("t", group="doors-g", session_timeout_ms=2_000_000_000),
+        "INVALID_ARGUMENT",
+        "INVALID_SESSION_TIMEOUT",
+    ),
+    ("a negative session", subscribe("t", session_timeout_ms=-1), "INVALID_ARGUMENT", ""),
+    ("a negative rebalance", subscribe("t", rebalance_timeout_ms=-1), "INVALID_ARGUMENT", ""),
+    ("a short interval", subscribe("t", commit_interval_ms=99), "INVALID_ARGUMENT", ""),
+    ("nothing assigned", assign({}), "INVALID_ARGUMENT", ""),
+    ("no topic there", assign({("nobody-made-this", 0): None}), "NOT_FOUND", "UNKNOWN_TOPIC_OR_PARTITION"),
+    ("a negative partition", assign({("doors-first", -1): None}), "NOT_FOUND", "UNKNOWN_TOPIC_OR_PARTITION"),
+    ("no such partition", assign({("doors-first", 1): None}), "NOT_FOUND", "UNKNOWN_TOPIC_OR_PARTITION"),
+    ("a position", assign({("doors-first", 0): record_pb2.Position()}), "INVALID_ARGUMENT", ""),
+    ("an offset", assign({("doors-first", 0): at_offset(-1)}), "INVALID_ARGUMENT", ""),
+    (
+        "a time",
+        assign({("doors-first", 0): record_pb2.Position(timestamp_ms=-1)}),
+        "INVALID_ARGUMENT",
+        "",
+    ),
+    ("an edge", assign({("doors-first", 0): record_pb2.Position(edge=7)}), "INVALID_ARGUMENT", ""),  # type: ignore[arg-type]
+    (
+        "twice",
+        pb.ConsumeRequest(assign=pb.Assign(partitions=[pb.AssignedStart(topic="t")] * 2), credit=1),
+        "INVALID_ARGUMENT",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [one[1:] for one in FIRST_REQUESTS],
+    ids=[one[0] for one in FIRST_REQUESTS],
+)
+async def test_first_requests_that_cannot_be(
+    request_: pb.ConsumeRequest,
+    status: str,
+    reason: str,
+    stream_door: str,
+    kafka: Door,
+    open_wire: OpenWire,
+    nothing_stays: None,
+) -> None:
+    await kafka.create_topic("doors-first")
+    wire = open_wire(stream_door)
+    await wire.write(request_)
+    ended = await StreamReader(wire).ending()
+    assert ended is not None
+    assert (ended.status, ended.reason) == (status, reason or "INVALID_REQUEST")
+    assert ended.message
+
+
+async def test_a_stream_of_nothing(stream_door: str, open_wire: OpenWire) -> None:
+    wire = open_wire(stream_door)
+    await wire.half_close()
+    ended = await StreamReader(wire).ending()
+    assert ended is not None and ended.status == "INVALID_ARGUMENT"
+
+
+INT64_MAX = (1 << 63) - 1
+LATER_REQUESTS: list[tuple[str, pb.ConsumeRequest, str, str]] = [
+    ("subscribe", subscribe("t"), "INVALID_ARGUMENT", "INVALID_REQUEST"),
+    ("assign", assign({("t", 0): None}), "INVALID_ARGUMENT", "INVALID_REQUEST"),
+    ("less credit", pb.ConsumeRequest(credit=-1), "INVALID_ARGUMENT", "INVALID_REQUEST"),
+    ("a commit", pb.ConsumeRequest(commit=pb.Commit()), "FAILED_PRECONDITION", "INVALID_GROUP_ID"),
+    ("a seek to nowhere", pb.ConsumeRequest(seek=pb.Seek(topic="t")), "INVALID_ARGUMENT", "INVALID_REQUEST"),
+    (
+        "a seek to before",
+        pb.ConsumeRequest(seek=pb.Seek(topic="t", position=at_offset(-3))),
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [one[1:] for one in LATER_REQUESTS],
+    ids=[one[0] for one in LATER_REQUESTS],
+)
+async def test_later_requests_that_cannot_be(
+    request_: pb.ConsumeRequest,
+    status: str,
+    reason: str,
+    stream_door: str,
+    new_topic: NewTopic,
+    open_wire: OpenWire,
+    nothing_stays: None,
+) -> None:
+    reader = await StreamReader.open(open_wire(stream_door), subscribe(await new_topic()))
+    await reader.wire.write(request_)
+    ended = await reader.ending()
+    assert ended is not None and (ended.status, ended.reason) == (status, reason)
+
+
+@pytest.mark.parametrize("offset", [INT64_MAX, -1, -(1 << 63)])
+async def test_acknowledgements_that_cannot_be(
+    offset: int,
+    stream_door: str,
+    kafka: Door,
+    new_topic: NewTopic,
+    new_name: NewName,
+    open_wire: OpenWire,
+    nothing_stays: None,
+) -> None:
+    """No offset is there; whatever becomes of them, the group is left in order."""
+    topic, group = await new_topic(), new_name()
+    await send(kafka, topic, 10)
+    reader = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    await reader.records(10)
+    await reader.acknowledge((topic, 0, 3), ("nobody-made-this", 0, 5), (topic, 9, 5))
+    await reader.acknowledge((topic, 0, offset))
+    ended = await reader.ending()
+    assert ended is not None and (ended.status, ended.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    await is_empty(kafka, group)
+    assert await kafka.committed(group) == {(topic, 0): (4, "")}
+
+
+async def test_commits_that_cannot_be_are_told_and_do_no_harm(
+    stream_door: str, kafka: Door, new_topic: NewTopic, new_name: NewName, open_wire: OpenWire
+) -> None:
+    topic, group = await new_topic(), new_name()
+    reader = await StreamReader.open(open_wire(stream_door), subscribe(topic, group=group))
+    outcomes = await reader.commit({(topic, 0): 1, (topic, 1): 1, ("nobody-made-this", 0): 1, (LONG, 0): 1})
+    assert outcomes.pop((topic, 0)) == "NONE"
+    assert set(outcomes.values()) == {"UNKNOWN_TOPIC_OR_PARTITION"} and len(outcomes) == 3
+    too_long = await reader.commit({(topic, 0): 1}, 2, metadata="x" * 5000)
+    assert too_long == {(topic, 0): "OFFSET_METADATA_TOO_LARGE"}
+    assert await reader.commit({}, 3) == {}
+    assert await reader.commit({(topic, 0): INT64_MAX}, 4) == {(topic, 0): "NONE"}
+    await reader.leave()
+    assert await kafka.committed(group) == {(topic, 0): (INT64_MAX, "")}
+
+
+async def test_a_message_over_the_limit_ends_the_stream(
+    kafka: Door,
+    new_topic: NewTopic,
+    new_name: NewName,
+    open_wire: OpenWire,
+    nothing_stays: None,
+) -> None:
+    topic, group = await new_topic(), new_name()
+    wire = open_wire("grpc")
+    reader = await StreamReader.open(wire, subscribe(topic, group=group))
+    offset = pb.CommitOffset(topic=topic, metadata="x" * 6_500_000)
+    with pytest.raises((Refused, asyncio.InvalidStateError, grpc.aio.AioRpcError)):
+        await wire.write(pb.ConsumeRequest(commit=pb.Commit(offsets=[offset])))
+        raise await reader.ending() or AssertionError("the stream ended well")
+    await is_empty(kafka, group)
