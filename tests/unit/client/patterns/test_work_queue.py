@@ -133,7 +133,7 @@ async def test_no_more_handlers_run_at_once_than_allowed() -> None:
 
     queue = WorkQueue(log, "jobs", "workers", handle, concurrency=4)
     async with running(queue):
-        await log.until(lambda: queue.counts.done == 20)
+        await log.until(lambda: queue.counts.done == 40)
     assert most == 4
 
 
