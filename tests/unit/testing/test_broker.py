@@ -21,6 +21,9 @@ from odradek.client import (
     TopicPartition,
 )
 from odradek.proto.kafka.api import ApiKey, request_class
+from odradek.proto.kafka.headers import RequestHeader, encode_request_frame
+from odradek.proto.kafka.messages.classic_group import HeartbeatRequest
+from odradek.proto.kafka.messages.fetch import FetchRequest
 from odradek.testing import Broker
 from odradek.testing.broker import DEFAULTS, settings_as_text
 
@@ -260,11 +263,49 @@ async def test_a_call_that_waits_for_a_fault_does_not_hold_up_the_end() -> None:
                 await asking
 
 
-async def test_a_peer_that_does_not_read_does_not_hold_up_the_end() -> None:
+async def test_a_request_that_waits_for_a_fault_leaves_no_task() -> None:
     async with Broker(grpc=False) as broker:
+        broker.faults.delay("Heartbeat", seconds=1000)
         host, _, port = broker.bootstrap_servers.rpartition(":")
-        _, writer = await asyncio.open_connection(host, int(port), limit=1)
-        writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own transport has it
+        reader, writer = await asyncio.open_connection(host, int(port))
+        before = asyncio.all_tasks()
+        writer.writelines(
+            encode_request_frame(RequestHeader(ApiKey.HEARTBEAT, 4, 1, "test"), HeartbeatRequest())
+        )
         async with asyncio.timeout(WAIT_S):
+            while not broker.faults.fired:
+                assert not reader.at_eof()
+                await asyncio.sleep(0.001)
+        assert len(asyncio.all_tasks()) == len(before) + 1
+        await broker.stop()
+        assert asyncio.all_tasks() == before
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_peer_that_does_not_read_does_not_hold_up_the_end() -> None:
+    async with Broker() as broker:
+        await broker.create_topic("orders")
+        async with broker.producer() as producer:
+            for _ in range(20):
+                await producer.publish("orders", bytes(900_000))
+        host, _, port = broker.bootstrap_servers.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own transport has it
+        part = FetchRequest.FetchPartition(partition=0, partition_max_bytes=50_000_000)
+        fetch = FetchRequest(
+            max_wait_ms=10_000,
+            min_bytes=15_000_000,
+            max_bytes=50_000_000,
+            topics=[FetchRequest.FetchTopic(topic="orders", partitions=[part])],
+        )
+        writer.writelines(encode_request_frame(RequestHeader(ApiKey.FETCH, 11, 1, "test"), fetch))
+        assert broker._node is not None
+        listener = broker._node._listeners[0]
+        async with asyncio.timeout(WAIT_S):
+            while listener.bytes_out < 15_000_000:
+                await asyncio.sleep(0.001)
+                assert listener.connection_count == 1
             await broker.stop()
+        assert listener.connection_count == 0
         writer.transport.abort()

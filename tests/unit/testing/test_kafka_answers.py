@@ -11,7 +11,13 @@ from odradek.proto.kafka.codec import decode, encode_to_bytes
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.messages.coordinator import FindCoordinatorRequest, FindCoordinatorResponse
 from odradek.proto.kafka.messages.fetch import FetchRequest, FetchResponse
-from odradek.proto.kafka.messages.offsets import OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse
+from odradek.proto.kafka.messages.offsets import (
+    OffsetCommitRequest,
+    OffsetDeleteRequest,
+    OffsetDeleteResponse,
+    OffsetFetchRequest,
+    OffsetFetchResponse,
+)
 from odradek.proto.kafka.messages.produce import ProduceRequest, ProduceResponse
 from odradek.proto.kafka.messages.topics import DeleteTopicsRequest, DeleteTopicsResponse
 from odradek.proto.kafka.schema import Message, Struct, parse_versions
@@ -179,6 +185,15 @@ def test_a_request_for_several_topics_is_refused_for_one() -> None:
         ("clicks", 0),
         ("orders", 2),
     ]
+
+
+def test_an_answer_for_some_topics_is_none_for_the_whole() -> None:
+    topic = OffsetDeleteRequest.OffsetDeleteRequestTopic
+    request = OffsetDeleteRequest(topics=[topic(name="orders")])
+    for in_part, whole in ((False, ERROR), (True, ErrorCode.NONE)):
+        response = answer("OffsetDelete", request, ERROR, "why", in_part=in_part)
+        assert isinstance(response, OffsetDeleteResponse) and response.error_code == whole
+        assert [one.name for one in response.topics] == ["orders"]
 
 
 def test_a_fetch_of_other_topics_does_not_wait_for_records() -> None:
