@@ -19,6 +19,7 @@ written; if that cannot be written, `run` raises and the record stays. `stop` fi
 Not guaranteed: exactly once (a worker that dies, or is slower than a rebalance waits, leaves work that is done
 again: see `IdempotentHandler`); any order; that attempts are counted that end with the death of the worker; room for
 a record that fits its topic so narrowly that the headers of a failure make it too large (`run` raises).
+Dead letters are kept for as long as the settings of their topic say (a week, by default), and no longer.
 Delays compare clocks of different machines. The handler sees a retried record with the topic, partition, offset and
 timestamp that it had at first.
 
