@@ -14,6 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from odradek.client.errors import from_reason
+from odradek.client.records import ConsumerRecord
 from odradek.node.app.context import RequestContext
 from odradek.node.broker import Broker as Node
 from odradek.node.config import ConfigError, NodeConfig
@@ -27,6 +28,7 @@ from odradek.testing.faults import Faults
 from odradek.testing.kafka_faults import KafkaFaults
 from odradek.testing.memory import ROOT, VolatileDisk, directory_ports, memory_ports
 from odradek.testing.pauses import Pauses
+from odradek.testing.stored import stored_records
 
 if TYPE_CHECKING:
     from odradek.client import Admin, Consumer, Producer
@@ -178,6 +180,10 @@ class Broker:
         if error is not ErrorCode.NONE:
             raise from_reason(error.name, outcome.error_message or "")
         return name
+
+    async def records(self, topic: str) -> list[ConsumerRecord]:
+        """All that a topic holds, partition after partition. No fault comes in its way. Raises UnknownTopicError."""
+        return await stored_records(self._running_seam().ask, topic)
 
     def producer(self, **settings: Unpack[ProducerSettings]) -> Producer:
         """A producer of `odradek.client` for this broker: `async with broker.producer() as producer`."""

@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from odradek.client.records import ConsumerRecord
 from odradek.testing.broker import _NO_SETTINGS, Broker, Setting, Settings
 from odradek.testing.faults import Faults
 
@@ -100,6 +101,10 @@ class BrokerThread:
     ) -> str:
         """See `Broker.create_topic`."""
         return self.run(self.broker.create_topic(name, partitions, configs))
+
+    def records(self, topic: str) -> list[ConsumerRecord]:
+        """See `Broker.records`."""
+        return self.run(self.broker.records(topic))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What a coroutine returns, carried out on the broker's event loop. Not to be called there."""
