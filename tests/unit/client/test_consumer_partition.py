@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-from tests.unit.client.responses import records
+from tests.unit.client.responses import assigned, records
 
 from odradek.client.consumer_partition import UNKNOWN, Buffer, PartitionProgress, to_record
+from odradek.client.consumer_plan import Plan
+from odradek.client.consumer_state import ConsumerState
 from odradek.client.records import ConsumerRecord, Position, TopicPartition
 from odradek.v1 import record_pb2
+from odradek.v1 import record_service_pb2 as pb
 from odradek.v1.record_service_pb2 import PartitionRecords
 
 TP = TopicPartition("t", 0)
@@ -91,3 +94,15 @@ def test_absent_is_not_empty() -> None:
     raw.headers.add(key="a", value=b"")
     raw.headers.add(key="b")
     assert to_record(TP, raw) == ConsumerRecord("t", 0, 4, -1, b"", None, (("a", b""), ("b", None)))
+
+
+def test_a_place_that_is_gone_is_replaced_by_the_nodes_word() -> None:
+    state = ConsumerState(Plan(topics=("t",)))
+    state.on_response(assigned((0, 100)))
+    state.on_response(pb.ConsumeResponse(reset=pb.Reset(topic="t", partition=0, offset=7)))
+    assert state.progress(TopicPartition("t", 0)).position == 7
+    state.on_response(records(0, [7, 8]))
+    state.on_response(pb.ConsumeResponse(reset=pb.Reset(topic="t", partition=0, offset=50)))
+    state.on_response(records(0, [50]))
+    found = [state.take() for _ in range(3)]
+    assert [record.offset for record in found if record is not None] == [7, 8, 50], "what waits comes first"

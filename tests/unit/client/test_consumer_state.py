@@ -494,21 +494,3 @@ def test_nobody_waits_after_the_end() -> None:
     state.fail(ClosedError("closed"))
     assert commit.error is not None
     assert seek.error is not None
-
-
-def test_a_place_that_is_gone_is_replaced_by_the_nodes_word() -> None:
-    state = alone()
-    state.on_response(assigned((0, 100)))
-    state.on_response(pb.ConsumeResponse(reset=pb.Reset(topic="t", partition=0, offset=7)))
-    assert state.progress(T0).position == 7
-    state.on_response(records(0, 7, 8))
-    assert take(state) == [7, 8]
-
-
-def test_what_waits_is_handed_out_before_the_place_changes() -> None:
-    state = alone()
-    state.on_response(assigned((0, 0)))
-    state.on_response(records(0, 0, 1))
-    state.on_response(pb.ConsumeResponse(reset=pb.Reset(topic="t", partition=0, offset=50)))
-    state.on_response(records(0, 50))
-    assert take(state) == [0, 1, 50]
