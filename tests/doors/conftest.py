@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from itertools import count
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest_asyncio
 from tests.doors.api_door import ApiDoor, DirectCarrier, GrpcCarrier
 from tests.doors.door import Door
 from tests.doors.kafka_door import KafkaDoor
-from tests.doors.streams import DirectWire, GrpcWire, Wire
+from tests.doors.streams import DirectWire, GrpcWire, Wire, eventually
 
 from odradek.node.broker import Broker
 from odradek.node.config import load_config
@@ -166,3 +167,26 @@ async def open_wire(node: NodeInside) -> AsyncIterator[Callable[..., Wire]]:
 def stream_door(request: pytest.FixtureRequest) -> str:
     """The two ways to a Consume stream; Kafka has none."""
     return str(request.param)
+
+
+@pytest.fixture
+def kafka(doors: dict[str, Door]) -> Door:
+    return doors["kafka"]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def nothing_stays(node: NodeInside) -> AsyncIterator[None]:
+    """At the end of the test no reader is left, and no task of one."""
+    yield
+    await nothing_is_left(node)
+
+
+async def nothing_is_left(node: NodeInside) -> None:
+    service: Any = node.services.consume
+
+    async def left() -> tuple[int, int]:
+        return len(service), len(service._farewells)
+
+    await eventually(left, lambda found: found == (0, 0))
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    assert not [name for name in names if name.startswith(("Consumer.", "Membership.", "Lanes.", "_read"))]

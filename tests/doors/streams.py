@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import grpc
 import grpc.aio
 from tests.doors.api_door import DirectCarrier, GrpcCarrier, Refused
-from tests.doors.door import TopicPartition
+from tests.doors.door import Door, TopicPartition, batch_of, values
 
 from odradek.node.grpc_api.refusal import RefusalError
 from odradek.v1 import record_pb2
@@ -305,3 +305,13 @@ async def eventually(ask: Callable[[], Awaitable[Any]], is_so: Callable[[Any], b
         while not is_so(found := await ask()):  # noqa: ASYNC110  (nobody tells)
             await asyncio.sleep(0.01)
     return found
+
+
+async def send(door: Door, topic: str, count: int, partition: int = 0) -> None:
+    assert (await door.produce(topic, partition, batch_of(values(*[b"v"] * count)))).error == "NONE"
+
+
+async def is_empty(door: Door, group: str) -> None:
+    """Return when a group has no members any more."""
+    view = await eventually(lambda: door.describe(group), lambda view: view.state == "Empty")
+    assert view.members == ()

@@ -36,11 +36,6 @@ async def write(door: Door, topic: str, partition: int, count: int, *, a_batch: 
         assert (await door.produce(topic, partition, batch_of(records[: first + count - at]))).error == "NONE"
 
 
-@pytest.fixture
-def kafka(doors: dict[str, Door]) -> Door:
-    return doors["kafka"]
-
-
 # -- credit
 
 
