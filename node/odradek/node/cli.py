@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from odradek.node.config import Loaded, NodeConfig
     from odradek.node.runtime.signals import StopSignals
 
+_EVERYWHERE: Final = ("", "0.0.0.0", "[::]", "::")
 EXIT_CLEAN: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -39,6 +40,10 @@ class Node(Protocol):
     @property
     def addresses(self) -> Sequence[str]:
         """host:port of every client listener, once started."""
+
+    @property
+    def grpc_address(self) -> str | None:
+        """host:port where gRPC is spoken, once started; None for nowhere."""
 
     async def start(self) -> None:
         """Return when clients can be served. Raises ConfigError for a configuration that cannot work."""
@@ -177,7 +182,7 @@ async def _live(config: NodeConfig, open_node: Callable[[NodeConfig], Node]) -> 
             if started.done():
                 started.result()
                 settle_garbage_collector()
-                sys.stdout.write(announcement(config, node.addresses))
+                sys.stdout.write(announcement(config, node.addresses, node.grpc_address))
                 sys.stdout.flush()
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             code, text = next(iter(done)).result()
@@ -210,16 +215,29 @@ async def _failure(node: Node) -> tuple[int, str]:
     return EXIT_FAILED, f"the node cannot go on: {reason!r}"
 
 
-def announcement(config: NodeConfig, addresses: Sequence[str]) -> str:
-    """What is printed when clients can connect: the addresses, and two lines to try."""
+def announcement(config: NodeConfig, addresses: Sequence[str], grpc: str | None = None) -> str:
+    """What is printed when clients can connect: the addresses, and something to try. `grpc`: where gRPC is spoken."""
     where = addresses[0] if addresses else "nowhere"
     host, _, port = where.rpartition(":")
     # Everywhere is not an address that a client can use.
-    server = f"localhost:{port}" if host in ("", "0.0.0.0", "[::]", "::") else where
-    return (
-        f"odradek {version()}: node {config.node_id} is listening on {', '.join(addresses)},"
+    server = f"localhost:{port}" if host in _EVERYWHERE else where
+    first = (
+        f"odradek {version()}: node {config.node_id} is listening on {', '.join(addresses)}"
+        f"{f', for gRPC on {grpc}' if grpc else ''},"
         f" data in {', '.join(os.path.abspath(directory) for directory in config.log_dirs)}\n"
-        "Try it:\n"
+    )
+    if grpc:
+        host, _, port = grpc.rpartition(":")
+        flag = (
+            ""
+            if port == "50051" and host in (*_EVERYWHERE, "127.0.0.1")
+            else f" -s {'localhost' if host in _EVERYWHERE else host}:{port}"
+        )
+        own = f"  echo hello | odradek produce greetings{flag}; odradek consume greetings -e{flag}\n"
+    else:
+        own = ""
+    return (
+        f"{first}Try it:\n{own}"
         f"  echo hello | kcat -P -b {server} -t greetings; kcat -C -e -b {server} -t greetings\n"
         '  python -c "from confluent_kafka import Producer; p ='
         f" Producer({{'bootstrap.servers': '{server}'}});"

@@ -20,6 +20,7 @@ from odradek.node.config import ConfigError, NodeConfig
 
 class Quiet:
     addresses = ["127.0.0.1:9092"]
+    grpc_address = "127.0.0.1:50051"
     async def start(self): pass
     async def stop(self): print("flushed", flush=True)
     async def failed(self): return await asyncio.get_running_loop().create_future()
@@ -171,3 +172,12 @@ def test_the_announcement_names_an_address_that_works_here() -> None:
     assert "listening on 0.0.0.0:9092, 127.0.0.1:9095, data in /x/data" in text
     assert "-b localhost:9092" in text
     assert text.count("\n") == 4
+
+
+def test_the_announcement_says_where_grpc_is_spoken() -> None:
+    config = NodeConfig({"log.dirs": "/x/data"})
+    usual = announcement(config, ["127.0.0.1:9092"], "127.0.0.1:50051")
+    assert "listening on 127.0.0.1:9092, for gRPC on 127.0.0.1:50051, data in" in usual
+    assert "| odradek produce greetings; odradek consume greetings -e\n" in usual
+    assert "produce greetings -s localhost:7000;" in announcement(config, ["a:9092"], "0.0.0.0:7000")
+    assert "odradek produce" not in announcement(config, ["a:9092"])

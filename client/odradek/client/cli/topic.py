@@ -1,4 +1,5 @@
-"""`odradek topic`: list, create, describe, delete, alter-config, add-partitions, trim-prefix, produce, consume."""
+"""`odradek topic`: list, create, describe, delete, alter-config, add-partitions, trim-prefix, produce, consume,
+redrive."""
 
 from __future__ import annotations
 
@@ -81,6 +82,7 @@ def fill(parser: CommandParser) -> None:
     )
     verbs.add_filled("produce", "write records from stdin or files", filler("produce"))
     verbs.add_filled("consume", "read records", filler("consume"))
+    verbs.add_filled("redrive", "send dead letters back to where they came from", filler("redrive"))
 
 
 def _fill_create(verbs: Verbs) -> None:
