@@ -14,6 +14,7 @@ import pytest
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import CONTROL, MAX_SEQUENCE, TRANSACTIONAL, BatchHeader, EndTxnMarker
 from odradek.storage.producer_state import (
+    FIRST_SPARSE_PRODUCER_ID,
     ActiveProducer,
     CompletedTxn,
     CorruptSnapshot,
@@ -385,3 +386,62 @@ def test_refill_counts_across_the_end_of_the_sequences() -> None:
     assert state.load_snapshot(state_of(*headers).snapshot()) is None
     state.refill(headers)
     assert state.check(batch(9, MAX_SEQUENCE - 1, 2)) == Duplicate(0, 1, TIME + 0)
+
+
+# -- sparse producers
+
+SPARSE = FIRST_SPARSE_PRODUCER_ID + 12345
+OUT_OF_ORDER = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
+def sparse(offset: int, sequence: int, count: int = 1) -> BatchHeader:
+    return batch(offset, sequence & MAX_SEQUENCE, count, pid=SPARSE)
+
+
+def test_a_sparse_producer_may_leave_gaps_and_not_go_back() -> None:
+    state = state_of(sparse(0, 5, 2), sparse(2, 100), sparse(3, 1_000_000))
+    assert state.check(sparse(-1, 1_000_001)) is None
+    assert state.check(sparse(-1, 5_000_000)) is None
+    for passed in (0, 6, 7, 99, 101, 999_999):
+        assert state.check(sparse(-1, passed)) is OUT_OF_ORDER, passed
+    # One that is allocated may not leave any.
+    assert state_of(batch(0, 0)).check(batch(-1, 2)) is OUT_OF_ORDER
+
+
+def test_the_last_batches_of_a_sparse_producer_are_recognised() -> None:
+    headers = [sparse(10 * at, 100 * at, 3) for at in range(7)]
+    state = state_of(*headers)
+    for at, header in enumerate(headers):
+        found = state.check(header)
+        expected = OUT_OF_ORDER if at < 2 else Duplicate(10 * at, 10 * at + 2, TIME)
+        assert found == expected, at
+    # The same first number with more or fewer records is another request.
+    assert state.check(sparse(-1, 600, 2)) is OUT_OF_ORDER
+    assert state.check(sparse(-1, 601, 2)) is OUT_OF_ORDER
+
+
+def test_the_numbers_of_a_sparse_producer_begin_again_behind_the_last() -> None:
+    state = state_of(sparse(0, MAX_SEQUENCE - 1, 4))
+    assert state.check(sparse(-1, MAX_SEQUENCE - 1, 4)) == Duplicate(0, 3, TIME)
+    assert state.check(sparse(-1, 1)) is OUT_OF_ORDER  # its last one, modulo 2**31
+    assert state.check(sparse(-1, 2)) is None
+    assert state.check(sparse(-1, 2**30)) is None
+    assert state.check(sparse(-1, MAX_SEQUENCE)) is OUT_OF_ORDER
+    assert state.update(sparse(4, 9)) is None
+    assert state.check(sparse(-1, MAX_SEQUENCE - 1, 4)) == Duplicate(0, 3, TIME)
+
+
+def test_an_unknown_sparse_producer_may_begin_anywhere() -> None:
+    assert ProducerState().check(sparse(-1, 77), after_refusal=True) is None
+    assert ProducerState().check(batch(-1, 77), after_refusal=True) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+def test_a_snapshot_and_refill_bring_back_sparse_batches_with_their_gaps() -> None:
+    headers = [sparse(10 * at, 100 * at, 3) for at in range(7)]
+    state = state_of(*headers)
+    again = ProducerState()
+    assert again.load_snapshot(state.snapshot()) is None
+    assert again.check(headers[5]) is OUT_OF_ORDER  # only the last one is in a snapshot
+    again.refill(headers[:-1])
+    for at, header in enumerate(headers):
+        assert again.check(header) == state.check(header), at

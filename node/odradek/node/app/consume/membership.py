@@ -17,7 +17,7 @@ from typing import Final
 from odradek.node.app.consume.values import ConsumeError, Subscription, TopicPartition
 from odradek.node.app.context import RequestContext
 from odradek.node.app.coordinators import Coordinators
-from odradek.node.coordinator.group.assignors import ASSIGNORS
+from odradek.node.coordinator.group.assignors import ASSIGNORS, place_of
 from odradek.node.coordinator.group.commands import (
     GroupProtocol,
     Heartbeat,
@@ -183,7 +183,7 @@ class Membership:
         subscriptions = {
             one.member_id: subscribed_topics(one.metadata) or frozenset() for one in joined.members
         }
-        order = {one.member_id: one.instance_id or one.member_id for one in joined.members}
+        order = {one.member_id: place_of(one.member_id, one.instance_id) for one in joined.members}
         wanted = frozenset[str]().union(*subscriptions.values())
         self._counted = {topic: self._partition_count(topic) for topic in wanted}
         counts = {topic: count for topic, count in self._counted.items() if count}

@@ -13,14 +13,19 @@ Subscriptions = Mapping[str, Collection[str]]
 """Topics by member."""
 Assignments = dict[str, dict[str, list[int]]]
 """Partition numbers by topic, by member. Every member is in it."""
+Order = Mapping[str, tuple[bool, str]]
+"""What each member is sorted by; see `place_of`."""
 
 
-def assign_range(
-    order: Mapping[str, str], subscriptions: Subscriptions, counts: Mapping[str, int]
-) -> Assignments:
+def place_of(member_id: str, instance_id: str | None) -> tuple[bool, str]:
+    """Static members come first, by their names, which stay; then the others, by the ids that they were given."""
+    return (False, instance_id) if instance_id is not None else (True, member_id)
+
+
+def assign_range(order: Order, subscriptions: Subscriptions, counts: Mapping[str, int]) -> Assignments:
     """Topic by topic, each member gets a run of partitions; the first ones get one more where it is not even.
 
-    `order`: what each member is sorted by. `counts`: partitions by topic; a topic without is left out.
+    `counts`: partitions by topic; a topic without is left out.
     """
     found: Assignments = {member: {} for member in subscriptions}
     members = sorted(subscriptions, key=lambda member: order[member])
@@ -38,9 +43,7 @@ def assign_range(
     return found
 
 
-def assign_round_robin(
-    order: Mapping[str, str], subscriptions: Subscriptions, counts: Mapping[str, int]
-) -> Assignments:
+def assign_round_robin(order: Order, subscriptions: Subscriptions, counts: Mapping[str, int]) -> Assignments:
     """All partitions in turn, each to the next member that wants its topic."""
     found: Assignments = {member: {} for member in subscriptions}
     members = sorted(subscriptions, key=lambda member: order[member])
@@ -56,9 +59,7 @@ def assign_round_robin(
     return found
 
 
-ASSIGNORS: Final[
-    Mapping[str, Callable[[Mapping[str, str], Subscriptions, Mapping[str, int]], Assignments]]
-] = {
+ASSIGNORS: Final[Mapping[str, Callable[[Order, Subscriptions, Mapping[str, int]], Assignments]]] = {
     "range": assign_range,
     "roundrobin": assign_round_robin,
 }
