@@ -16,12 +16,12 @@ from typing import Final, Literal, TypedDict, Unpack
 
 from odradek.client.connection import DEFAULT_CLIENT_ID, Connection
 from odradek.client.errors import ClosedError, OdradekError, RecordTooLargeError
-from odradek.client.partitioner import Partitioner, murmur2_partitioner
 from odradek.client.producer_accumulator import Accumulator, Limits
 from odradek.client.producer_cluster import ClusterView
 from odradek.client.producer_encoding import codec_number, size_of
 from odradek.client.producer_sender import Sender
 from odradek.client.records import Headers, RecordMetadata
+from odradek.proto.kafka.partitioner import Partitioner, partition_for
 from odradek.v1 import record_pb2
 
 _CLOSE_AFTER_ERROR_MS: Final = 5_000
@@ -51,7 +51,7 @@ class _Settings:
     idempotent: bool = True
     delivery_timeout_ms: int = 120_000
     max_buffered_bytes: int = 32 * 1024 * 1024
-    partitioner: Partitioner = murmur2_partitioner
+    partitioner: Partitioner = partition_for
 
     def __post_init__(self) -> None:
         if self.acks not in ("all", "leader"):

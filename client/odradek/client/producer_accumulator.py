@@ -18,11 +18,11 @@ from random import Random
 from typing import Final, NamedTuple
 
 from odradek.client.errors import DeliveryTimeoutError, OdradekError, UnknownTopicError
-from odradek.client.partitioner import Partitioner
 from odradek.client.producer_batches import Batch, PartitionQueue, Promise
 from odradek.client.producer_cluster import ClusterView
 from odradek.client.producer_encoding import BATCH_OVERHEAD, Entry, Identity
 from odradek.client.producer_outcomes import Action, meaning_of
+from odradek.proto.kafka.partitioner import Partitioner
 
 MAX_CALLS_PER_NODE: Final = 5
 MAX_CALL_BYTES: Final = 3 * 1024 * 1024

@@ -16,9 +16,9 @@ from odradek.client.errors import (
     RecordTooLargeError,
     SequenceError,
 )
-from odradek.client.partitioner import murmur2_partitioner
 from odradek.client.producer import Producer
 from odradek.client.records import RecordMetadata
+from odradek.proto.kafka.partitioner import partition_for
 from odradek.proto.kafka.record_batch import parse_header
 from odradek.v1 import log_service_pb2 as pb
 from odradek.v1 import record_pb2
@@ -38,7 +38,7 @@ async def test_a_record_with_everything() -> None:
         metadata = await producer.publish(
             "t", b"value", b"key", headers=[("a", b"1"), ("b", None)], timestamp_ms=123
         )
-        partition = murmur2_partitioner(b"key", 3)
+        partition = partition_for(b"key", 3)
         assert metadata == RecordMetadata("t", partition, 0, 123)
         record = log.written[partition][0]
         assert (record.timestamp, record.key, record.value) == (123, b"key", b"value")

@@ -13,7 +13,6 @@ from odradek.client.errors import (
     UnknownTopicError,
     from_reason,
 )
-from odradek.client.partitioner import murmur2_partitioner
 from odradek.client.producer_accumulator import (
     MAX_CALL_BYTES,
     MAX_CALLS_PER_NODE,
@@ -26,6 +25,7 @@ from odradek.client.producer_batches import Batch
 from odradek.client.producer_cluster import ClusterView
 from odradek.client.producer_encoding import Identity
 from odradek.client.records import RecordMetadata
+from odradek.proto.kafka.partitioner import partition_for
 from odradek.v1 import log_service_pb2 as pb
 
 LINGER_MS = 5
@@ -44,7 +44,7 @@ class Producing:
         self.epoch = 0
         self.cluster = ClusterView(Random(1))
         limits = Limits(batch_bytes, LINGER_MS, TIMEOUT_MS, is_idempotent=is_idempotent)
-        self.core = Accumulator(limits, self.cluster, murmur2_partitioner, Random(1))
+        self.core = Accumulator(limits, self.cluster, partition_for, Random(1))
         self.core.on_identity(ME)
         self.elect(*leaders)
 
@@ -173,7 +173,7 @@ def test_without_a_leader_nothing_is_sent_and_somebody_is_asked() -> None:
 def test_a_key_decides() -> None:
     producing = Producing((1, 1))
     producing.send(None, key=b"21")
-    assert producing.one().queue.partition == murmur2_partitioner(b"21", 2)
+    assert producing.one().queue.partition == partition_for(b"21", 2)
 
 
 def test_records_without_a_key_stay_together_until_their_batch_is_sent() -> None:

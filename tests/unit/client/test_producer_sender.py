@@ -10,11 +10,11 @@ from tests.unit.client.fake_node import FakeLog, FakeNode
 
 from odradek.client.connection import Connection
 from odradek.client.errors import OdradekError
-from odradek.client.partitioner import murmur2_partitioner
 from odradek.client.producer_accumulator import Accumulator, Limits
 from odradek.client.producer_cluster import ClusterView
 from odradek.client.producer_sender import Sender, steady_ms
 from odradek.client.records import RecordMetadata
+from odradek.proto.kafka.partitioner import partition_for
 from odradek.proto.kafka.record_batch import parse_header
 from odradek.v1 import log_service_pb2 as pb
 from odradek.v1 import record_pb2
@@ -27,7 +27,7 @@ class Sending:
         self.progress = 0
         cluster = ClusterView(Random(1))
         limits = Limits(100_000, 0, 20_000, codec=codec)
-        self.core = Accumulator(limits, cluster, murmur2_partitioner, Random(1))
+        self.core = Accumulator(limits, cluster, partition_for, Random(1))
         self.sender = Sender(
             connection,
             self.core,

@@ -40,12 +40,12 @@ from contextlib import AsyncExitStack
 from typing import Final, Generic, NamedTuple, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from odradek.client.partitioner import murmur2_partitioner
 from odradek.client.patterns.event_fold import Aggregate, Commit, ConflictError, Event, EventFold, Versioned
 from odradek.client.patterns.log_access import Log, Writer, log_of
 from odradek.client.patterns.snapshots import Snapshots, SnapshotStore, StateSnapshot
 from odradek.client.patterns.topic_follower import TopicFollower
 from odradek.client.records import ConsumerRecord, Position, TopicPartition
+from odradek.proto.kafka.partitioner import partition_for
 
 S = TypeVar("S")
 _ATTEMPTS: Final = 10
@@ -197,7 +197,7 @@ class EventStore(Generic[S]):
         return {partition: Position.at(offset) for partition, offset in found.positions.items()}
 
     def _partition_of(self, aggregate_id: str) -> int:
-        partition = murmur2_partitioner(aggregate_id.encode(), self._partition_count)
+        partition = partition_for(aggregate_id.encode(), self._partition_count)
         if self._partitions is not None and partition not in self._partitions:
             raise ValueError(f"{aggregate_id} is in partition {partition}, which this store does not read")
         return partition

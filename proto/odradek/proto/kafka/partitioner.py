@@ -7,9 +7,15 @@ record batch is. Pure. Source: `Utils.murmur2` and `BuiltInPartitioner.partition
 from __future__ import annotations
 
 import struct
-from functools import cache
-from typing import Final
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Final, TypeAlias
 
+Partitioner: TypeAlias = Callable[[bytes, int], int]
+"""Key and number of partitions -> partition."""
+
+CACHED_KEY_SIZE: Final = 64
+"""Bytes: longer keys are hashed each time, so that the cache of hashes stays small."""
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
@@ -40,6 +46,13 @@ def murmur2(data: bytes) -> int:
     return h ^ h >> 15
 
 
+@lru_cache(maxsize=16_384)
+def _hash_short(key: bytes) -> int:
+    return murmur2(key) & 0x7FFFFFFF
+
+
 def partition_for(key: bytes, partition_count: int) -> int:
-    """The partition of a key, from 0 to `partition_count` - 1."""
+    """The partition of a key (an empty key is one), from 0 to `partition_count` - 1."""
+    if len(key) <= CACHED_KEY_SIZE:
+        return _hash_short(key) % partition_count
     return (murmur2(key) & 0x7FFFFFFF) % partition_count

@@ -17,9 +17,10 @@ from typing import Final, NamedTuple
 import google_crc32c
 
 from odradek.proto.kafka.compression import Buffer, CompressionError, compress, decompress
+from odradek.proto.kafka.records import Entry as Entry
 from odradek.proto.kafka.records import Header as Header
 from odradek.proto.kafka.records import Record as Record
-from odradek.proto.kafka.records import RecordError, encode_records, read_records
+from odradek.proto.kafka.records import RecordError, encode_entries, encode_records, read_records
 
 HEADER_SIZE: Final = 61
 LOG_OVERHEAD: Final = 12
@@ -298,6 +299,40 @@ def build_batch(
             record_count=len(records),
         ),
         area if codec == 0 else compress(codec, area, level),
+    )
+
+
+def build_new_batch(
+    entries: Sequence[Entry],
+    *,
+    codec: int = 0,
+    producer_id: int = NO_PRODUCER_ID,
+    producer_epoch: int = NO_PRODUCER_EPOCH,
+    base_sequence: int = NO_SEQUENCE,
+) -> bytearray:
+    """A batch of records that nobody has written yet, as a producer makes it: offsets from 0 on. Quicker than
+    `build_batch`."""
+    if not entries:
+        raise ValueError("a batch needs records")
+    base_timestamp = entries[0][0]
+    area, max_timestamp = encode_entries(entries, base_timestamp)
+    return assemble(
+        BatchHeader(
+            base_offset=0,
+            batch_length=0,
+            partition_leader_epoch=-1,
+            magic=MAGIC,
+            crc=0,
+            attributes=codec,
+            last_offset_delta=len(entries) - 1,
+            base_timestamp=base_timestamp,
+            max_timestamp=max_timestamp,
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            base_sequence=base_sequence,
+            record_count=len(entries),
+        ),
+        area if codec == 0 else compress(codec, area),
     )
 
 

@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 COMPILED: Final = not __file__.endswith(".py")
 
-SMALL_VARINTS: Final = 8192
+_SMALL: Final = 8192
 
 MIN_RECORD_SIZE: Final = 7
 """Bytes of the smallest record: one byte for its length and six for its fields."""
@@ -34,6 +34,10 @@ Header = tuple[str, bytes | None]
 """A header key that is not UTF-8 keeps its bytes as surrogate escapes, so that it is written as it was
 read.
 """
+
+
+Entry = tuple[int, bytes | None, bytes | None, Sequence[Header]]
+"""A record that has no place yet: timestamp in ms, key, value, headers."""
 
 
 class RecordError(ValueError):
@@ -349,40 +353,63 @@ def _varint(value: int) -> bytes:
 @cache
 def _small_varints() -> tuple[bytes, ...]:
     """Those of 0 to 8191, of one or two bytes: nearly all that records have. Made when first needed (6 ms)."""
-    return tuple(map(_varint, range(SMALL_VARINTS)))
+    return tuple(map(_varint, range(_SMALL)))
+
+
+def encode_entries(entries: Iterable[Entry], base_timestamp: int) -> tuple[bytes, int]:
+    """The uncompressed records area of a new batch (offset deltas 0, 1, 2, ...), and the greatest timestamp."""
+    small = _small_varints()
+    parts: list[bytes] = []
+    append, join = parts.append, b"".join
+    max_timestamp = base_timestamp
+    for index, (timestamp, key, value, headers) in enumerate(entries):
+        if timestamp > max_timestamp:
+            max_timestamp = timestamp
+        delta = timestamp - base_timestamp
+        size = -1 if value is None else len(value)
+        body = join(
+            (
+                b"\0",  # attributes: unused
+                small[delta] if 0 <= delta < _SMALL else _varint(delta),
+                small[index] if index < _SMALL else _varint(index),
+                _NULL if key is None else _with_length(key),
+                small[size] if 0 <= size < _SMALL else _varint(size),
+                value or b"",
+                _encode_headers(headers) if headers else b"\0",
+            )
+        )
+        size = len(body)
+        append(small[size] if size < _SMALL else _varint(size))
+        append(body)
+    return join(parts), max_timestamp
 
 
 def encode_records(records: Iterable[Record], base_offset: int, base_timestamp: int) -> bytearray:
     """The uncompressed records area of a batch whose deltas count from the two bases."""
-    small = _small_varints()
-    parts: list[bytes] = []
-    add = parts.append
+    out = bytearray()
     for offset, timestamp, key, value, headers in records:
-        delta = timestamp - base_timestamp
-        body = b"\0" + (small[delta] if 0 <= delta < SMALL_VARINTS else _varint(delta))
-        delta = offset - base_offset
-        body += small[delta] if 0 <= delta < SMALL_VARINTS else _varint(delta)
-        for content in (key, value):
-            if content is None:
-                body += b"\x01"
-            else:
-                length = len(content)
-                body += (small[length] if length < SMALL_VARINTS else _varint(length)) + content
-        body += _encode_headers(headers) if headers else b"\0"
-        length = len(body)
-        add(small[length] if length < SMALL_VARINTS else _varint(length))
-        add(body)
-    return bytearray().join(parts)
+        body = bytearray(1)
+        append_varint(body, timestamp - base_timestamp)
+        append_varint(body, offset - base_offset)
+        body += _NULL if key is None else _with_length(key)
+        body += _NULL if value is None else _with_length(value)
+        body += _encode_headers(headers)
+        append_varint(out, len(body))
+        out += body
+    return out
+
+
+def _with_length(data: bytes) -> bytes:
+    size = len(data)
+    return (_small_varints()[size] if size < _SMALL else _varint(size)) + data
 
 
 def _encode_headers(headers: Sequence[Header]) -> bytes:
-    out = bytearray()
-    append_varint(out, len(headers))
-    for key, value in headers:
-        for content in (key.encode("utf-8", "surrogateescape"), value):
-            if content is None:
-                out.append(1)
-            else:
-                append_varint(out, len(content))
-                out += content
-    return bytes(out)
+    parts = [_varint(len(headers))]
+    for name, content in headers:
+        parts.append(_with_length(name.encode("utf-8", "surrogateescape")))
+        parts.append(_NULL if content is None else _with_length(content))
+    return b"".join(parts)
+
+
+_NULL: Final = _varint(-1)

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from odradek.client.errors import UnknownTopicError
-from odradek.client.partitioner import murmur2_partitioner
 from odradek.client.patterns.log_access import Bounds
 from odradek.client.records import ConsumerRecord, Headers, Position, RecordMetadata, TopicPartition
+from odradek.proto.kafka.partitioner import partition_for
 
 if TYPE_CHECKING:
     from odradek.client.consumer import ConsumerSettings
@@ -110,7 +110,7 @@ class MemoryLog:
             raise UnknownTopicError("UNKNOWN_TOPIC_OR_PARTITION", topic, 3)
         partitions = self.topics.setdefault(topic, [[] for _ in range(self.partition_count)])
         if partition is None:
-            partition = 0 if key is None else murmur2_partitioner(key, len(partitions))
+            partition = 0 if key is None else partition_for(key, len(partitions))
         records = partitions[partition]
         timestamp_ms = 1_000_000 if timestamp_ms is None else timestamp_ms
         place = RecordMetadata(topic, partition, len(records), timestamp_ms)

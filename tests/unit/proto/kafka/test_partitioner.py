@@ -23,7 +23,7 @@ def test_the_vectors_of_kafka(key: bytes, signed: int) -> None:
     assert murmur2(key) == signed & 0xFFFFFFFF
 
 
-@pytest.mark.parametrize("length", range(0, 40))
+@pytest.mark.parametrize("length", range(40))
 def test_every_length_of_the_rest(length: int) -> None:
     key = bytes((7 * i + 200) & 0xFF for i in range(length))
     assert murmur2(key) == of_kafka_python(key) & 0xFFFFFFFF
@@ -31,3 +31,8 @@ def test_every_length_of_the_rest(length: int) -> None:
 
 def test_a_negative_hash_is_made_positive_as_java_does() -> None:
     assert partition_for(b"21", 7) == (-973932308 & 0x7FFFFFFF) % 7
+
+
+def test_long_and_empty_keys() -> None:
+    assert partition_for(b"k" * 1000, 7) == (murmur2(b"k" * 1000) & 0x7FFFFFFF) % 7
+    assert 0 <= partition_for(b"", 3) < 3

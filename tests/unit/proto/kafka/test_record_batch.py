@@ -12,9 +12,11 @@ import pytest
 
 from odradek.proto.kafka import record_batch as rb
 from odradek.proto.kafka.record_batch import (
+    Entry,
     InvalidBatchError,
     Record,
     build_batch,
+    build_new_batch,
     iter_records,
     parse_header,
 )
@@ -236,3 +238,21 @@ def test_kafka_reads_our_batches_in_every_codec(tmp_path: Path) -> None:
     for line, name in zip(batches, ("none", "gzip", "snappy", "lz4", "zstd"), strict=True):
         assert f"compresscodec: {name}" in line and "isvalid: true" in line
     assert run.stdout.count("payload: value") == 2500
+
+
+def test_a_new_batch_is_the_one_that_records_with_places_make() -> None:
+    headers = [("h", b"1"), ("", None), ("é", b"")]
+    entries: list[Entry] = [
+        (5, b"k", b"v" * 9_000, ()),
+        (3, None, None, headers),
+        (2**40, b"", b"", [("h" * 100, b"x" * 200)]),
+        *((at, None, b"%d" % at, ()) for at in range(9_000)),
+    ]
+    records = [Record(at, *entry) for at, entry in enumerate(entries)]
+    for codec in range(5):
+        batch = build_new_batch(entries, codec=codec, producer_id=7, producer_epoch=1, base_sequence=3)
+        same = build_batch(records, codec=codec, producer_id=7, producer_epoch=1, base_sequence=3)
+        assert parse_header(batch)._replace(crc=0) == parse_header(same)._replace(crc=0)
+        assert [tuple(one) for one in iter_records(batch)] == [tuple(one) for one in iter_records(same)]
+    with pytest.raises(ValueError, match="a batch needs records"):
+        build_new_batch([])
