@@ -161,7 +161,9 @@ class LogServicer:
     @staticmethod
     def _asked(one: pb.FetchPartition) -> FetchPartition:
         if one.max_bytes < 0:
-            raise invalid(f"max_bytes {one.max_bytes} of a partition: allowed are 1 and more, and 0 for the default")
+            raise invalid(
+                f"max_bytes {one.max_bytes} of a partition: allowed are 1 and more, and 0 for the default"
+            )
         return FetchPartition(
             one.topic,
             _ZERO_ID,
