@@ -101,7 +101,7 @@ class PartitionsInMemory:
             found.append(batch)
         return AppendResult(fault.error)
 
-    def write(self, topic: str, partition: int, *batches: bytes) -> None:
+    def write(self, topic: str, partition: int, *batches: bytes | bytearray) -> None:
         """Append, and wake who waits for it."""
         for batch in batches:
             self.partitions[topic, partition].append(bytearray(batch))

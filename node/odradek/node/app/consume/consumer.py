@@ -295,7 +295,8 @@ class Consumer:
         if self._credit <= 0:
             return
         now_s = self._loop.time()
-        wanted: dict[int, list[FetchPartition]] = {}
+        readable: dict[int, list[PartitionProgress]] = {}
+        incomplete: set[int] = set()
         retry_at_s = 0.0
         for one in self._progress:
             if one.is_paused or one.position < 0 or one.retry_at_s > now_s:
@@ -306,11 +307,20 @@ class Consumer:
             if leader is None:
                 one.retry_at_s = now_s + RETRY_PAUSE_S
                 retry_at_s = min(retry_at_s or one.retry_at_s, one.retry_at_s)
-            elif not self._lanes.is_busy(leader):
-                wanted.setdefault(leader, []).append(
+                continue
+            readable.setdefault(leader, []).append(one)
+            if not self._lanes.is_asked(leader, one.key):
+                incomplete.add(leader)
+        # A fetch that waits for the other partitions of its leader may wait long: it is asked anew, for all of them.
+        self._lanes.fetch(
+            {
+                leader: [
                     FetchPartition(one.topic, _NO_TOPIC_ID, one.index, one.position, LANE_BYTES_MAX)
-                )
-        self._lanes.fetch(wanted)
+                    for one in readable[leader]
+                ]
+                for leader in sorted(incomplete)
+            }
+        )
         if retry_at_s:
             self._wake_at(retry_at_s)
 

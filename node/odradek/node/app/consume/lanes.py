@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from odradek.node.app.consume.values import TopicPartition
 from odradek.node.app.context import RequestContext
 from odradek.node.app.fetch import FetchedPartition, FetchResult
 from odradek.node.app.leaders import Leaders
@@ -24,9 +25,10 @@ WAIT_MS: Final = 30_000
 class Lane:
     """`result` is there once the fetch is answered."""
 
-    __slots__ = ("pending", "result", "task")
+    __slots__ = ("keys", "pending", "result", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Sequence[FetchPartition]) -> None:
+        self.keys = frozenset((one.topic, one.index) for one in asked)
         self.result: Sequence[FetchedPartition] | None = None
         self.pending: Deferred[FetchResult] | None = None
         self.task: asyncio.Task[None] | None = None
@@ -48,8 +50,10 @@ class Lanes:
         self._wake = wake
         self._lanes: dict[int, Lane] = {}
 
-    def is_busy(self, node_id: int) -> bool:
-        return node_id in self._lanes
+    def is_asked(self, node_id: int, key: TopicPartition) -> bool:
+        """Whether a node is being asked for this partition."""
+        lane = self._lanes.get(node_id)
+        return lane is not None and key in lane.keys
 
     def answered(self) -> Iterator[Sequence[FetchedPartition]]:
         """The answers that are there, each once; their lanes are free again."""
@@ -60,10 +64,12 @@ class Lanes:
                 yield lane.result
 
     def fetch(self, wanted: Mapping[int, Sequence[FetchPartition]]) -> None:
-        """Ask nodes that are not being asked."""
+        """Ask nodes, for this instead of what they are being asked for."""
         for node_id, asked in wanted.items():
-            assert node_id not in self._lanes, node_id
-            lane = self._lanes[node_id] = Lane()
+            before = self._lanes.get(node_id)
+            if before is not None:
+                before.cancel()
+            lane = self._lanes[node_id] = Lane(asked)
             if node_id == self._leaders.node_id:
                 self._fetch_here(lane, asked)
             else:
