@@ -36,6 +36,7 @@ WITHOUT_TEST_PARTNER = {
     "node/odradek/node/config/table_network.py",
     "node/odradek/node/config/table_security.py",
     "node/odradek/node/app/context.py",
+    "node/odradek/node/app/elsewhere.py",
     "node/odradek/node/partition/placement.py",
     "node/odradek/node/partition/ports.py",
     "node/odradek/node/http_api/sources.py",
