@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -323,3 +324,49 @@ async def test_a_fenced_member_ends() -> None:
     world.coordinator.beat = E.FENCED_INSTANCE_ID
     membership._on_beat_due()
     assert (await world.failure()).error is E.FENCED_INSTANCE_ID
+
+
+async def test_topics_that_come_while_it_joins_are_noticed() -> None:
+    world = World(group())
+    world.coordinator.gate = asyncio.Event()
+    await world.settle()
+    world.memory.partitions["t", 2] = PartitionsInMemory(t=1).partitions["t", 0]
+    world.consumer.on_metadata()
+    world.coordinator.assignment = {"t": [0]}  # divided by somebody who did not know of it either
+    world.coordinator.gate.set()
+    await world.settle()
+    assert len(world.coordinator.joins) == 1
+    pattern = World(Subscription(frozenset(), re.compile("t.*"), "g", session_timeout_ms=HOUR_MS))
+    pattern.coordinator.gate = asyncio.Event()
+    await pattern.settle()
+    pattern.memory.partitions["t2", 0] = PartitionsInMemory(t=1).partitions["t", 0]
+    pattern.consumer.on_metadata()
+    pattern.coordinator.gate.set()
+    await pattern.until(lambda: len(pattern.coordinator.joins) == 2)
+    await world.end()
+    await pattern.end()
+
+
+async def test_a_member_that_was_fenced_while_it_joined_takes_nothing_with_it() -> None:
+    world = World(group(instance_id="i"))
+    world.coordinator.gate = asyncio.Event()
+    world.coordinator.join_errors = [E.FENCED_INSTANCE_ID]
+    await world.settle()
+    world.task.cancel()
+    await world.settle()
+    world.coordinator.gate.set()
+    await world.settle()
+    await world.consumer.farewell("the stream broke", leaves=True)
+    assert world.coordinator.leaves == []
+
+
+async def test_a_member_that_joined_after_all_leaves() -> None:
+    world = World(group(instance_id="i"))
+    world.coordinator.gate = asyncio.Event()
+    await world.settle()
+    world.task.cancel()
+    await world.settle()
+    world.coordinator.gate.set()
+    await world.settle()
+    await world.consumer.farewell("the stream broke", leaves=True)
+    assert world.coordinator.leaves[0].members[0].member_id == MEMBER
