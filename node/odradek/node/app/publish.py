@@ -124,7 +124,7 @@ class PublishService:
             )
         for failure in failures:
             if failure is not None:
-                return Published(*failure)
+                return _failed(failure, command, sum(offset >= 0 for offset in offsets))
         return Published(ErrorCode.NONE, None, chosen, offsets)
 
     # -- before writing
@@ -273,6 +273,18 @@ class PublishService:
             producer_epoch=0,
             base_sequence=(command.sequence + places[0]) & MAX_SEQUENCE,
         )
+
+
+def _failed(failure: Failure, command: PublishCommand, written: int) -> Published:
+    """A request that is worth sending again as it is has to be one of which nothing was written, or that has a name."""
+    error, message = failure
+    if written and error.retriable and not command.producer_name:
+        return Published(
+            ErrorCode.REQUEST_TIMED_OUT,
+            f"{written} of {len(command.records)} records are written, the others not ({error.name}); with a producer"
+            " name the same request may be sent again",
+        )
+    return Published(error, message)
 
 
 def producer_id_of(name: str) -> int:

@@ -41,6 +41,7 @@ REBALANCE_TIMEOUT_MS: Final = 60_000
 COMMIT_INTERVAL_MS: Final = 1_000
 COMMIT_INTERVAL_MS_MIN: Final = 100
 TOPICS_MAX: Final = 1_000
+FIRST_REQUEST_S: Final = 30
 HALF_CLOSE_DOUBT_S: Final = 0.05
 ID_BYTES_MAX: Final = 1_000
 OFFSET_MAX: Final = (1 << 63) - 1
@@ -75,7 +76,13 @@ class ResponseSink:
 
 async def serve(service: ConsumeService, call: Call, stream: Stream) -> None:
     """One stream, to its end. Raises RefusalError."""
-    first = await stream.read()
+    try:
+        async with asyncio.timeout(FIRST_REQUEST_S):
+            first = await stream.read()
+    except TimeoutError:
+        raise refused(
+            ErrorCode.REQUEST_TIMED_OUT, f"no first request came within {FIRST_REQUEST_S} s"
+        ) from None
     if first is None:
         raise invalid("the stream ended before its first request")
     what = what_of(first)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
@@ -13,6 +12,12 @@ from odradek.proto.kafka.records import Record
 
 TopicPartition = tuple[str, int]
 UNKNOWN_POSITION: Final = -1
+
+
+class Pattern(Protocol):
+    """A compiled regular expression."""
+
+    def fullmatch(self, name: str) -> object | None: ...
 
 
 class Position(NamedTuple):
@@ -34,7 +39,7 @@ class Subscription(NamedTuple):
     """Read topics by name, or those that a pattern matches; in a group, or alone where `group_id` is empty."""
 
     topics: frozenset[str]
-    pattern: re.Pattern[str] | None = None
+    pattern: Pattern | None = None
     group_id: str = ""
     instance_id: str | None = None
     offset_reset: OffsetReset = OffsetReset.EARLIEST
