@@ -30,7 +30,11 @@ MESSAGE_RECORDS: Final = 1_000
 """Of a Publish request."""
 IN_FLIGHT: Final = 4
 CREDIT: Final = 20_000
-OPTIONS: Final = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.http2.max_frame_size", 4 << 20)]
+OPTIONS: Final = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.max_frame_size", 4 << 20),
+]
 
 
 def _unary(channel: grpc.aio.Channel, method: str, response: Any) -> Callable[[bytes], Awaitable[Any]]:
