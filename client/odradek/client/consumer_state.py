@@ -298,9 +298,14 @@ class ConsumerState:
             if progress.seek is not None and progress.seek[0] not in asked:
                 request_id, position = progress.seek
                 self._outbox.append(_seek_request(request_id, progress.tp, position))
-        self._outbox.extend(
-            _commit_request(request_id, wanted) for request_id, (wanted, _) in self._commits.items()
-        )
+        for request_id, (wanted, promise) in list(self._commits.items()):
+            if self._plan.is_member and any(tp not in self._partitions for tp in wanted):
+                # Somebody else reads there now, and would be set back.
+                del self._commits[request_id]
+                if not promise.done():
+                    promise.set_exception(CommitFailedError(dict.fromkeys(wanted, "ILLEGAL_GENERATION")))
+            else:
+                self._outbox.append(_commit_request(request_id, wanted))
 
     def _on_committed(self, committed: pb.Committed) -> None:
         found = self._commits.pop(committed.request_id, None)

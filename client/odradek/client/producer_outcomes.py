@@ -45,7 +45,8 @@ _SPLIT: Final = Meaning(Action.SPLIT)
 _FAIL: Final = Meaning(Action.FAIL)
 
 _BY_REASON: Final[dict[str, Meaning]] = {
-    "NOT_LEADER_OR_FOLLOWER": _MISDIRECTED,
+    # Also the answer to what was appended already where a leader is replaced.
+    "NOT_LEADER_OR_FOLLOWER": _UNKNOWN,
     "LEADER_NOT_AVAILABLE": _MISDIRECTED,
     "UNKNOWN_TOPIC_OR_PARTITION": _MISDIRECTED,
     "UNKNOWN_TOPIC_ID": _MISDIRECTED,
@@ -91,7 +92,8 @@ def meaning_of(error: OdradekError) -> Meaning:
             return found
         return _MISDIRECTED if error.is_retriable else _FAIL
     if error.status == "RESOURCE_EXHAUSTED":
-        return _SPLIT
+        # By a limit of sizes, which gRPC itself refuses with these words, or because the node has too much to do.
+        return _SPLIT if "larger than max" in error.message or error.reason == "MESSAGE_TOO_LARGE" else _WAIT
     if error.status in _REFUSING_STATUSES:
         return _BY_REASON.get(error.reason, _FAIL)
     return _UNKNOWN

@@ -11,7 +11,7 @@ ids are kept: beyond that the one that has been silent longest is forgotten, as 
 
 Sparse producers: ids from `FIRST_SPARSE_PRODUCER_ID` on belong to senders that number their records themselves and
 spread them over partitions. A partition sees only some of the numbers, so a batch is in sequence if it lies behind
-the last one (RFC 1982); one from before that is not among the last is refused, never taken for written.
+the last one, or in a later epoch; one from before that is not among the last is refused, never taken for written.
 
 Expiry: Kafka counts from the newest timestamp in the batches. A producer of old timestamps would expire while it
 writes, so here `update` may be told the time of the append, and the later of the two counts.
@@ -439,15 +439,14 @@ def _retained(header: BatchHeader) -> RetainedBatch:
 
 def _is_in_sequence(entry: ProducerEntry, header: BatchHeader, first_sequence_is_zero: bool) -> bool:
     first = header.base_sequence
+    is_sparse = entry.producer_id >= FIRST_SPARSE_PRODUCER_ID
     if header.producer_epoch != entry.epoch:
-        return first == 0 or entry.epoch == NO_PRODUCER_EPOCH
+        return first == 0 or is_sparse or entry.epoch == NO_PRODUCER_EPOCH
     if not entry.batches and first_sequence_is_zero:
         return first == 0
-    if entry.epoch == NO_PRODUCER_EPOCH:
-        return True
     last = entry.last_sequence
-    if entry.producer_id >= FIRST_SPARSE_PRODUCER_ID and last >= 0:
-        return 0 < (first - last) & MAX_SEQUENCE <= MAX_SEQUENCE >> 1
+    if entry.epoch == NO_PRODUCER_EPOCH or (is_sparse and first > last):
+        return True
     return first == last + 1 or (first == 0 and last == MAX_SEQUENCE)
 
 

@@ -12,10 +12,16 @@ def failed_call(status: str, reason: str = "") -> OdradekError:
 
 @pytest.mark.parametrize(
     "reason",
-    ["NOT_LEADER_OR_FOLLOWER", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PARTITION", "FENCED_LEADER_EPOCH"],
+    ["LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PARTITION", "FENCED_LEADER_EPOCH"],
 )
 def test_the_wrong_node_was_asked(reason: str) -> None:
     assert meaning_of(from_reason(reason)) == Meaning(Action.RETRY, is_unknown=False, is_misdirected=True)
+
+
+def test_a_leader_that_is_replaced_may_have_written_it() -> None:
+    assert meaning_of(from_reason("NOT_LEADER_OR_FOLLOWER")) == Meaning(
+        Action.RETRY, is_unknown=True, is_misdirected=True
+    )
 
 
 def test_too_few_replicas_before_and_after_the_append() -> None:
@@ -50,7 +56,12 @@ def test_the_partition_lost_sight_of_the_producer(reason: str) -> None:
 
 def test_too_large_is_split_whether_the_topic_or_the_node_says_so() -> None:
     assert meaning_of(from_reason("MESSAGE_TOO_LARGE")).action is Action.SPLIT
-    assert meaning_of(failed_call("RESOURCE_EXHAUSTED")).action is Action.SPLIT
+    assert meaning_of(failed_call("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE")).action is Action.SPLIT
+    words = OdradekError(
+        "RESOURCE_EXHAUSTED", "SERVER: Received message larger than max", status="RESOURCE_EXHAUSTED"
+    )
+    assert meaning_of(words).action is Action.SPLIT
+    assert meaning_of(failed_call("RESOURCE_EXHAUSTED")).action is Action.RETRY, "too many calls at once"
 
 
 def test_a_duplicate_is_written() -> None:

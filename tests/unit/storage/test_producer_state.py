@@ -420,15 +420,13 @@ def test_the_last_batches_of_a_sparse_producer_are_recognised() -> None:
     assert state.check(sparse(-1, 601, 2)) is OUT_OF_ORDER
 
 
-def test_the_numbers_of_a_sparse_producer_begin_again_behind_the_last() -> None:
-    state = state_of(sparse(0, MAX_SEQUENCE - 1, 4))
-    assert state.check(sparse(-1, MAX_SEQUENCE - 1, 4)) == Duplicate(0, 3, TIME)
-    assert state.check(sparse(-1, 1)) is OUT_OF_ORDER  # its last one, modulo 2**31
-    assert state.check(sparse(-1, 2)) is None
-    assert state.check(sparse(-1, 2**30)) is None
-    assert state.check(sparse(-1, MAX_SEQUENCE)) is OUT_OF_ORDER
-    assert state.update(sparse(4, 9)) is None
-    assert state.check(sparse(-1, MAX_SEQUENCE - 1, 4)) == Duplicate(0, 3, TIME)
+def test_a_later_epoch_of_a_sparse_producer_begins_anywhere() -> None:
+    state = state_of(sparse(0, MAX_SEQUENCE - 3, 4))
+    later = sparse(-1, 2)._replace(producer_epoch=1)
+    assert state.check(sparse(-1, 2)) is OUT_OF_ORDER, "numbers do not come round"
+    assert state.check(later) is None
+    assert state.update(later._replace(base_offset=4)) is None
+    assert state.check(sparse(-1, MAX_SEQUENCE - 3, 4)) is ErrorCode.INVALID_PRODUCER_EPOCH
 
 
 def test_an_unknown_sparse_producer_may_begin_anywhere() -> None:

@@ -16,7 +16,7 @@ where not even that is known, the error is REQUEST_TIMED_OUT.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from random import Random
 from typing import Final, NamedTuple
@@ -25,13 +25,14 @@ from odradek.node.app.context import RequestContext
 from odradek.node.app.image_changes import ImageChanges
 from odradek.node.app.leaders import Leaders
 from odradek.node.app.metadata import AskedTopic, MetadataService
+from odradek.node.app.senders import Identity, Senders, producer_id_of
 from odradek.node.controller.image import TopicImage
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.partitioner import partition_for
-from odradek.proto.kafka.record_batch import MAX_SEQUENCE, build_batch
+from odradek.proto.kafka.record_batch import Entry, build_new_batch
 from odradek.proto.kafka.records import Record
 from odradek.storage.append_result import AppendResult
-from odradek.storage.producer_state import BATCHES_RETAINED, FIRST_SPARSE_PRODUCER_ID
+from odradek.storage.producer_state import BATCHES_RETAINED
 
 BATCH_BYTES_MAX: Final = 1024 * 1024
 BATCH_SLACK_BYTES: Final = 1024
@@ -43,7 +44,13 @@ CREATION_WAIT_S: Final = 5.0
 """For a topic that is created by being named; one that cannot be would be tried for as long as the sender waits."""
 
 _UNCERTAIN: Final = frozenset(
-    (ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIMED_OUT, ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
+    (
+        ErrorCode.NETWORK_EXCEPTION,
+        ErrorCode.REQUEST_TIMED_OUT,
+        ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,  # also what becomes of those that wait where a leader is replaced
+        ErrorCode.KAFKA_STORAGE_ERROR,
+    )
 )
 """After these nobody knows whether the batch was, or will be, written."""
 
@@ -98,6 +105,7 @@ class PublishService:
         self._batch_bytes_max = batch_bytes_max
         self._wall_ms = wall_ms
         self._random = random
+        self._senders = Senders(f"odradek-node-{leaders.node_id}-{random.getrandbits(64):x}")
 
     async def publish(self, context: RequestContext, command: PublishCommand, timeout_ms: int) -> Published:
         now_s = asyncio.get_running_loop().time
@@ -111,21 +119,15 @@ class PublishService:
         plan = self._plan(command, chosen)
         if isinstance(plan, str):
             return Published(ErrorCode.RECORD_LIST_TOO_LARGE, plan)
-        offsets = [-1] * len(command.records)
-        if len(plan) == 1:
-            ((partition, chunks),) = plan.items()
-            failures = [await self._write(context, command, partition, chunks, offsets, deadline)]
-        else:
-            failures = await asyncio.gather(
-                *(
-                    self._write(context, command, partition, chunks, offsets, deadline)
-                    for partition, chunks in plan.items()
-                )
-            )
-        for failure in failures:
-            if failure is not None:
-                return _failed(failure, command, sum(offset >= 0 for offset in offsets))
-        return Published(ErrorCode.NONE, None, chosen, offsets)
+        if command.producer_name:
+            identity: Identity | None = Identity(producer_id_of(command.producer_name), command.sequence)
+            return await self._write_all(context, command, chosen, plan, identity, deadline)
+        identity = self._senders.borrow(len(command.records))
+        try:
+            return await self._write_all(context, command, chosen, plan, identity, deadline)
+        finally:
+            if identity is not None:
+                self._senders.give_back(identity)
 
     # -- before writing
 
@@ -204,6 +206,26 @@ class PublishService:
 
     # -- writing
 
+    async def _write_all(
+        self,
+        context: RequestContext,
+        command: PublishCommand,
+        chosen: Sequence[int],
+        plan: Mapping[int, Sequence[Sequence[int]]],
+        identity: Identity | None,
+        deadline: Deadline,
+    ) -> Published:
+        offsets = [-1] * len(command.records)
+        work = [
+            self._write(context, command, partition, chunks, offsets, identity, deadline)
+            for partition, chunks in plan.items()
+        ]
+        failures = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
+        for failure in failures:
+            if failure is not None:
+                return _failed(failure, command, sum(offset >= 0 for offset in offsets))
+        return Published(ErrorCode.NONE, None, chosen, offsets)
+
     async def _write(
         self,
         context: RequestContext,
@@ -211,11 +233,14 @@ class PublishService:
         partition: int,
         chunks: Sequence[Sequence[int]],
         offsets: list[int],
+        identity: Identity | None,
         deadline: Deadline,
     ) -> Failure | None:
         """All batches of a partition, one after another; fills in the offsets."""
         for places in chunks:
-            result = await self._write_batch(context, command, partition, places, deadline)
+            batch = bytes(self._batch(command.records, places, identity))
+            can_repeat = identity is not None
+            result = await self._write_batch(context, command, partition, batch, can_repeat, deadline)
             if result.error is not ErrorCode.NONE:
                 faults = "; ".join(f"record {places[at]}: {text}" for at, text in result.record_errors)
                 return result.error, faults or result.error_message
@@ -228,12 +253,11 @@ class PublishService:
         context: RequestContext,
         command: PublishCommand,
         partition: int,
-        places: Sequence[int],
+        batch: bytes,
+        can_repeat: bool,
         deadline: Deadline,
     ) -> AppendResult:
-        is_named = bool(command.producer_name)
         was_uncertain = False
-        batch = bytes(self._batch(command, places))
         while True:
             timeout_ms = max(1, int(deadline.left_s * 1000))
             # A copy each time: offsets are stamped in place.
@@ -244,35 +268,25 @@ class PublishService:
             if error is ErrorCode.NONE:
                 return result
             was_uncertain |= error in _UNCERTAIN
-            may_retry = error.retriable if is_named else error.retriable and not was_uncertain
-            if not may_retry:
-                if was_uncertain and not is_named:
-                    return AppendResult(
-                        ErrorCode.REQUEST_TIMED_OUT,
-                        error_message="nobody knows whether the records are written; with a producer name the same"
-                        " request may be sent again",
-                    )
-                return result
-            if deadline.left_s <= 0:
-                return AppendResult(ErrorCode.REQUEST_TIMED_OUT) if was_uncertain else result
+            is_over = deadline.left_s <= 0 or (was_uncertain and not can_repeat)
+            if not error.retriable or is_over:
+                return (
+                    AppendResult(ErrorCode.REQUEST_TIMED_OUT) if was_uncertain and error.retriable else result
+                )
             await self._changes.wait(min(RETRY_PAUSE_S, deadline.left_s))
 
-    def _batch(self, command: PublishCommand, places: Sequence[int]) -> bytearray:
+    def _batch(
+        self, records: Sequence[Record], places: Sequence[int], identity: Identity | None
+    ) -> bytearray:
         now_ms = self._wall_ms()
-        records = command.records
-        new = tuple.__new__
-        chosen: list[Record] = []
-        for at, place in enumerate(places):
+        entries: list[Entry] = []
+        for place in places:
             _, timestamp, key, value, headers = records[place]
-            chosen.append(new(Record, (at, timestamp if timestamp >= 0 else now_ms, key, value, headers)))
-        if not command.producer_name:
-            return build_batch(chosen)
-        return build_batch(
-            chosen,
-            producer_id=producer_id_of(command.producer_name),
-            producer_epoch=0,
-            base_sequence=(command.sequence + places[0]) & MAX_SEQUENCE,
-        )
+            entries.append((timestamp if timestamp >= 0 else now_ms, key, value, headers))
+        if identity is None:
+            return build_new_batch(entries)
+        producer_id, epoch, sequence = identity.at(places[0])
+        return build_new_batch(entries, producer_id=producer_id, producer_epoch=epoch, base_sequence=sequence)
 
 
 def _failed(failure: Failure, command: PublishCommand, written: int) -> Published:
@@ -285,12 +299,6 @@ def _failed(failure: Failure, command: PublishCommand, written: int) -> Publishe
             " name the same request may be sent again",
         )
     return Published(error, message)
-
-
-def producer_id_of(name: str) -> int:
-    """The id under which the log knows a sender by name: 62 bits of a hash, beyond all ids that are allocated."""
-    hashed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
-    return FIRST_SPARSE_PRODUCER_ID | hashed >> 2
 
 
 def size_of(record: Record) -> int:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from grpc import StatusCode
+
 from odradek.node.app.consume.consumer import Consumer
 from odradek.node.app.consume.service import ConsumeService
 from odradek.node.app.consume.values import (
@@ -42,6 +44,8 @@ COMMIT_INTERVAL_MS: Final = 1_000
 COMMIT_INTERVAL_MS_MIN: Final = 100
 TOPICS_MAX: Final = 1_000
 FIRST_REQUEST_S: Final = 30
+BACKLOG_MAX: Final = 1_000
+"""Requests of a stream that wait, and answers to them that are not read."""
 HALF_CLOSE_DOUBT_S: Final = 0.05
 ID_BYTES_MAX: Final = 1_000
 OFFSET_MAX: Final = (1 << 63) - 1
@@ -114,6 +118,12 @@ async def _read(stream: Stream, consumer: Consumer) -> None:
     """Hand on what the reader asks for, until it half-closes or is gone."""
     try:
         while (request := await stream.read()) is not None:
+            if consumer.backlog > BACKLOG_MAX:
+                raise RefusalError(
+                    StatusCode.RESOURCE_EXHAUSTED,
+                    ErrorCode.THROTTLING_QUOTA_EXCEEDED.name,
+                    f"more than {BACKLOG_MAX} requests of this stream wait: read its responses",
+                )
             _hand_on(request, consumer)
         if consumer.may_come_back:
             # gRPC tells the end of the requests also where the client is gone, and only a moment later that it is:

@@ -26,6 +26,8 @@ from odradek.proto.kafka.errors import ErrorCode
 FORWARDED_KEY: Final = "odradek-forwarded"
 WAIT_MS: Final = 30_000
 PAUSE_S_MIN: Final = 0.02
+ADDRESS_WAIT_S: Final = 2.0
+"""For a node that has to do something to say where it speaks gRPC: it may be starting."""
 PAUSE_S_MAX: Final = 0.2
 CATCH_UP_S: Final = 1.0
 WATCH_S: Final = 0.2
@@ -55,7 +57,8 @@ class UnaryForwarder:
 
     async def carry_out(self, path: str, method: Method, call: Call, request: Any) -> Any:
         """The response, here or from elsewhere. Raises RefusalError."""
-        deadline_s = call.now_s() + call.timeout_ms(WAIT_MS) / 1000
+        started_s = call.now_s()
+        deadline_s = started_s + call.timeout_ms(WAIT_MS) / 1000
         pause_s = PAUSE_S_MIN
         while True:
             target = _where(method, request)
@@ -74,6 +77,13 @@ class UnaryForwarder:
                 is_passing = refusal.status is grpc.StatusCode.UNAVAILABLE
                 if not is_passing or call.now_s() + pause_s >= deadline_s:
                     raise
+                is_mute = target not in (None, self._node_id) and self._address_of(target or 0) is None
+                if is_mute and call.now_s() - started_s > ADDRESS_WAIT_S:
+                    raise RefusalError(
+                        grpc.StatusCode.FAILED_PRECONDITION,
+                        ErrorCode.BROKER_NOT_AVAILABLE.name,
+                        f"node {target} has to do this and speaks no gRPC: set odradek.grpc.listener there",
+                    ) from None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 

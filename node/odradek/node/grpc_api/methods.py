@@ -104,6 +104,17 @@ class Method:
     shape: Shape = Shape.UNARY
     where: Where | None = None
     nobody: ErrorCode = ErrorCode.NOT_CONTROLLER
+    bytes_max: int | None = None
+    """Of a request, where that is less than the node's limit; a larger one is never parsed."""
+
+
+class Oversized:
+    """Stands for a request that was not parsed."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
 
 
 class Servicer(Protocol):

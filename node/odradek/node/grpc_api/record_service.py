@@ -9,6 +9,7 @@ from typing import Final
 
 from odradek.node.app.consume.service import ConsumeService
 from odradek.node.app.publish import PublishCommand, Published, PublishService
+from odradek.node.app.senders import NUMBER_MAX
 from odradek.node.grpc_api import consume_stream
 from odradek.node.grpc_api.log_service import acks_of
 from odradek.node.grpc_api.methods import Call, Method, Shape, Stream
@@ -19,6 +20,10 @@ from odradek.v1 import record_service_pb2 as pb
 
 PUBLISH_TIMEOUT_MS: Final = 30_000
 PRODUCER_NAME_BYTES_MAX: Final = 255
+RECORDS_MAX: Final = 10_000
+"""In a request: what is done for each of them holds up the event loop."""
+MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of a request, for the same reason: it is parsed in one go."""
 
 
 class RecordServicer:
@@ -30,9 +35,21 @@ class RecordServicer:
 
     def methods(self) -> list[Method]:
         return [
-            Method("Publish", pb.PublishRequest, self.publish),
-            Method("PublishStream", pb.PublishStreamRequest, self.publish_stream, Shape.CLIENT_STREAM),
-            Method("Consume", pb.ConsumeRequest, self.consume, Shape.BIDIRECTIONAL),
+            Method("Publish", pb.PublishRequest, self.publish, bytes_max=MESSAGE_BYTES_MAX),
+            Method(
+                "PublishStream",
+                pb.PublishStreamRequest,
+                self.publish_stream,
+                Shape.CLIENT_STREAM,
+                bytes_max=MESSAGE_BYTES_MAX,
+            ),
+            Method(
+                "Consume",
+                pb.ConsumeRequest,
+                self.consume,
+                Shape.BIDIRECTIONAL,
+                bytes_max=MESSAGE_BYTES_MAX,
+            ),
         ]
 
     async def publish(self, call: Call, request: pb.PublishRequest) -> pb.PublishResponse:
@@ -84,8 +101,10 @@ def command_of(request: pb.PublishRequest | pb.PublishStreamRequest) -> PublishC
         raise invalid("records is empty: there is nothing to write")
     if len(request.producer_name.encode()) > PRODUCER_NAME_BYTES_MAX:
         raise invalid(f"producer_name is longer than {PRODUCER_NAME_BYTES_MAX} bytes")
-    if request.sequence < 0:
-        raise invalid(f"sequence {request.sequence}: records are numbered from 0")
+    if len(request.records) > RECORDS_MAX:
+        raise invalid(f"{len(request.records)} records: at most {RECORDS_MAX} in a request")
+    if not 0 <= request.sequence <= NUMBER_MAX - len(request.records):
+        raise invalid(f"sequence {request.sequence}: records are numbered from 0 to {NUMBER_MAX}")
     records, partitions = records_of(request.records)
     return PublishCommand(
         request.topic,

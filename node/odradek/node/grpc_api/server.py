@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from odradek.node.app.context import RequestContext
 from odradek.node.grpc_api.forwarding import FORWARDED_KEY, UnaryForwarder
-from odradek.node.grpc_api.methods import Call, Method, Servicer, Shape
+from odradek.node.grpc_api.methods import Call, Method, Oversized, Servicer, Shape
 from odradek.node.grpc_api.refusal import DETAILS_KEY, RefusalError, details, refused
 from odradek.proto.kafka.errors import ErrorCode
 
@@ -120,7 +120,7 @@ class GrpcServer:
         )
         return make(
             behaviour,
-            request_deserializer=method.request.FromString,
+            request_deserializer=_parser(method),
             response_serializer=lambda message: (
                 message if type(message) is bytes else message.SerializeToString()
             ),
@@ -131,6 +131,7 @@ class GrpcServer:
             call = self._call(context)
 
             async def carry_out() -> Any:
+                _check_size(request, method)
                 if method.where is not None and not call.is_forwarded and self._forwarder is not None:
                     return await self._forwarder.carry_out(path, method, call, request)
                 return await method.call(call, request)
@@ -142,7 +143,7 @@ class GrpcServer:
     def _streaming(self, path: str, method: Method) -> Any:
         async def serve(_: Any, context: Any) -> Any:
             return await self._guarded(
-                path, context, lambda: method.call(self._call(context), _Stream(context))
+                path, context, lambda: method.call(self._call(context), _Stream(context, method))
             )
 
         return serve
@@ -206,6 +207,8 @@ class GrpcServer:
             ("grpc.http2.max_frame_size", 4 << 20),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
+            ("grpc.http2.ping_timeout_ms", KEEPALIVE_MS),
+            ("grpc.http2.max_pings_without_data", 0),
             # Clients may ask as often as they like; they are not to be punished for it.
             ("grpc.http2.max_ping_strikes", 0),
             ("grpc.so_reuseport", 0),  # two nodes must not share a port unnoticed
@@ -215,17 +218,41 @@ class GrpcServer:
 class _Stream:
     """`Stream` over a gRPC context."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_method")
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, method: Method) -> None:
         self._context = context
+        self._method = method
 
     async def read(self) -> Any | None:
         request = await self._context.read()
-        return None if request is grpc.aio.EOF else request
+        if request is grpc.aio.EOF:
+            return None
+        _check_size(request, self._method)
+        return request
 
     async def write(self, response: Any) -> None:
         await self._context.write(response)
+
+
+def _parser(method: Method) -> Callable[[bytes], Any]:
+    parse, limit = method.request.FromString, method.bytes_max
+    if limit is None:
+        return parse
+
+    def parse_or_not(data: bytes) -> Any:
+        return parse(data) if len(data) <= limit else Oversized(len(data))
+
+    return parse_or_not
+
+
+def _check_size(request: Any, method: Method) -> None:
+    if type(request) is Oversized:
+        raise RefusalError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            ErrorCode.MESSAGE_TOO_LARGE.name,
+            f"the message has {request.size} bytes; {method.name} takes at most {method.bytes_max}",
+        )
 
 
 async def _abort(context: Any, refusal: RefusalError) -> None:

@@ -20,9 +20,9 @@ from odradek.node.app.publish import (
     PublishCommand,
     Published,
     PublishService,
-    producer_id_of,
     size_of,
 )
+from odradek.node.app.senders import producer_id_of
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.partitioner import partition_for
 from odradek.proto.kafka.record_batch import HEADER_SIZE, MAX_SEQUENCE, Record, build_batch, parse_header
@@ -139,15 +139,21 @@ async def test_what_was_not_written_is_written_again(name: str) -> None:
     assert world.values() == [b"a"]
 
 
-@pytest.mark.parametrize("fault", [LOST, UNKNOWN, Fault(E.NOT_ENOUGH_REPLICAS_AFTER_APPEND, True)])
-async def test_what_nobody_knows_is_written_again_only_under_a_name(fault: Fault) -> None:
-    world = World()
-    world.memory.faults = [fault]
-    assert (await world.publish(record(b"a"))).error is E.REQUEST_TIMED_OUT
-    assert world.values() == [b"a"] * fault.is_written
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LOST,
+        UNKNOWN,
+        Fault(E.NOT_ENOUGH_REPLICAS_AFTER_APPEND, True),
+        Fault(E.NOT_LEADER_OR_FOLLOWER, True),  # it was replaced while the batch waited
+        Fault(E.KAFKA_STORAGE_ERROR, True),
+    ],
+)
+@pytest.mark.parametrize("name", ["", "me"])
+async def test_what_nobody_knows_is_written_again_under_a_name_given_or_lent(name: str, fault: Fault) -> None:
     world = World()
     world.memory.faults = [fault, fault]
-    assert (await world.publish(record(b"a"), producer_name="me")).offsets == [0]
+    assert (await world.publish(record(b"a"), producer_name=name)).offsets == [0]
     assert world.values() == [b"a"]
 
 

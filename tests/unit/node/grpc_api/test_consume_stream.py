@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections import deque
+from typing import Any, cast
 
 import pytest
 from tests.unit.node.grpc_api.node import Node, a_call
 
+from odradek.node.app.consume.consumer import Consumer
 from odradek.node.app.consume.values import (
     Assigned,
     Assignment,
     Committed,
+    ConsumeError,
     OffsetReset,
     Position,
     Reset,
@@ -164,3 +167,18 @@ async def test_no_reader_is_made_for_a_first_request_that_cannot_be() -> None:
         with pytest.raises(RefusalError) as raised:
             await task
         assert raised.value.status.name == "INVALID_ARGUMENT"
+
+
+async def test_requests_whose_answers_nobody_reads_have_an_end() -> None:
+    consumer = Consumer.__new__(Consumer)  # only its backlog is looked at
+    consumer._seeks, consumer._outbox, consumer._tasks = deque([cast(Any, None)] * 1001), deque(), set()
+    failures: list[ConsumeError] = []
+    consumer.fail = failures.append  # type: ignore[method-assign, assignment]
+
+    class Endless:
+        async def read(self) -> pb.ConsumeRequest:
+            return pb.ConsumeRequest(credit=1)
+
+    await consume_stream._read(cast(Any, Endless()), consumer)
+    (failure,) = failures
+    assert "more than 1000 requests of this stream wait" in str(failure)

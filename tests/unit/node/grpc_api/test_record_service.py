@@ -139,3 +139,11 @@ async def test_a_stream_of_nothing() -> None:
     service, _ = servicer()
     with pytest.raises(RefusalError):
         await service.publish_stream(a_call(), Requests([]))
+
+
+def test_a_request_has_an_end() -> None:
+    assert len(command_of(request(10_000)).records) == 10_000
+    with pytest.raises(RefusalError, match="10001 records: at most 10000"):
+        command_of(request(10_001))
+    with pytest.raises(RefusalError, match="records are numbered from 0 to"):
+        command_of(request(1, producer_name="me", sequence=1 << 46))

@@ -23,9 +23,9 @@ from tests.unit.node.grpc_api.doors import (
     serving,
 )
 
-from odradek.node.grpc_api.methods import Call, Stream
-from odradek.node.grpc_api.refusal import refused
-from odradek.node.grpc_api.server import GrpcServer
+from odradek.node.grpc_api.methods import Call, Method, Stream
+from odradek.node.grpc_api.refusal import RefusalError, refused
+from odradek.node.grpc_api.server import GrpcServer, _check_size, _parser
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.v1 import topic_service_pb2 as pb
 
@@ -145,6 +145,19 @@ async def test_a_message_over_the_limit_is_refused() -> None:
         assert await door.get("a" * 900) == named("a" * 900)
         assert (await refusal(door.get("a" * 1100))).status == "RESOURCE_EXHAUSTED"
         assert await door.get("next") == named("next")
+
+
+def test_a_method_may_have_a_limit_of_its_own() -> None:
+    async def never(call: Call, request: pb.GetTopicRequest) -> pb.GetTopicResponse:
+        raise AssertionError("it was not to be parsed")
+
+    method = Method("GetTopic", pb.GetTopicRequest, never, bytes_max=10)
+    small = pb.GetTopicRequest(name="a").SerializeToString()
+    assert _parser(method)(small) == pb.GetTopicRequest(name="a")
+    _check_size(pb.GetTopicRequest(), method)
+    with pytest.raises(RefusalError, match="11 bytes; GetTopic takes at most 10") as raised:
+        _check_size(_parser(method)(bytes(11)), method)
+    assert raised.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_an_answer_may_be_larger_than_a_request() -> None:

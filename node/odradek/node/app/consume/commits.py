@@ -12,6 +12,8 @@ from odradek.node.app.coordinators import Coordinators
 from odradek.node.app.offsets import CommitCommand, PartitionToCommit, TopicToCommit
 from odradek.proto.kafka.errors import ErrorCode
 
+PATIENCE_S: Final = 5.0
+PAUSE_S: Final = 0.1
 ZERO_ID: Final = bytes(16)
 _FINAL: Final = frozenset((ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
 
@@ -46,6 +48,7 @@ class Commits:
         for place, (topic, *_) in enumerate(offsets):
             places.setdefault(topic, []).append(place)
         async with self._turn:
+            seeks = self._progress.seeks((topic, partition) for topic, partition, *_ in offsets)
             generation, member_id, instance_id = self._identity()
             command = CommitCommand(
                 self._group_id,
@@ -74,7 +77,8 @@ class Commits:
                 (topic, partition): offset
                 for (topic, partition, offset, _), error in zip(offsets, outcomes, strict=True)
                 if error is ErrorCode.NONE
-            }
+            },
+            seeks,
         )
         return outcomes
 
@@ -82,6 +86,18 @@ class Commits:
         """Something was acknowledged."""
         if self._timer is None and self._group_id and not self._is_over:
             self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._on_due)
+
+    async def commit_all(self) -> bool:
+        """What is acknowledged, now; again for a while if the coordinator is on its way. Whether it is committed."""
+        give_up_s = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
+            outcomes = await self.commit_acknowledged()
+            if all(error in _FINAL for error in outcomes.values()):
+                return True
+            is_passing = any(error.retriable for error in outcomes.values())
+            if not is_passing or asyncio.get_running_loop().time() > give_up_s:
+                return False
+            await asyncio.sleep(PAUSE_S)
 
     async def commit_acknowledged(self) -> Mapping[TopicPartition, ErrorCode]:
         """Now. What could not be committed is acknowledged still, and comes with the next time."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from odradek.node.app.consume.commits import Commits, Identity, ToCommit
 from odradek.node.app.consume.lanes import LANE_BYTES_MAX, Lanes
@@ -54,6 +54,9 @@ CREDIT_MAX: Final = 1 << 31
 REMAINDER_S: Final = 1.0
 """How long the decoded rest of a batch waits for credit: a reader that stops holds nothing."""
 _NO_TOPIC_ID: Final = bytes(16)
+
+
+T = TypeVar("T")
 
 
 class Surroundings(NamedTuple):
@@ -105,6 +108,11 @@ class Consumer:
     def may_come_back(self) -> bool:
         """It has a name of its own in its group, under which it may open another stream."""
         return isinstance(self._what, Subscription) and self._what.instance_id is not None
+
+    @property
+    def backlog(self) -> int:
+        """Requests that are not dealt with, and answers that the reader has not taken."""
+        return len(self._seeks) + len(self._outbox) + len(self._tasks)
 
     # -- what the reader asks for
 
@@ -187,19 +195,21 @@ class Consumer:
         while self._outbox:
             await self._sink.tell(self._outbox.popleft())
 
-    async def farewell(self, reason: str, *, leaves: bool) -> None:
-        """After `run`, however it ended: commit what is acknowledged, and give up the place in the group."""
+    async def farewell(self, reason: str, *, leaves: bool) -> bool:
+        """After `run`, however it ended: commit what is acknowledged, and give up the place in the group. Whether
+        all of it is committed."""
         self._lanes.cancel()
         self._commits.stop()
         for timer in (self._retry, self._dropping):
             if timer is not None:
                 timer.cancel()
-        await self._commits.commit_acknowledged()
+        is_committed = await self._commits.commit_all()
         if self.membership is not None:
             if leaves:
                 await self.membership.leave(reason)
             else:
                 self.membership.stop()
+        return is_committed
 
     def _raise_failure(self) -> None:
         failure = self._failure or (None if self.membership is None else self.membership.failure)
@@ -221,18 +231,18 @@ class Consumer:
         self._lanes.cancel()
         if self._progress.tells_what_is_done and not self._progress.is_settled and not membership.was_lost:
             await self._let_finish(membership)
-        await self._commits.commit_acknowledged()
-        partitions = await self._join(membership)
+        await self._commits.commit_all()
+        partitions = await self._unless_ending(membership.join())
         if partitions is not None:
             keeps, membership.was_lost = not membership.was_lost, False
             await self._assign(partitions, keeps=keeps)
 
-    async def _join(self, membership: Membership) -> list[TopicPartition] | None:
-        """None if the reader ends meanwhile, which it may: others can keep a rebalance waiting for long."""
-        joining = self._loop.create_task(membership.join())
-        joining.add_done_callback(lambda _: self.wake())
+    async def _unless_ending(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What the work comes to; None if the reader ends meanwhile, which it may: others can take long."""
+        task = self._loop.create_task(work)
+        task.add_done_callback(lambda _: self.wake())
         try:
-            while not joining.done():
+            while not task.done():
                 if self._outbox:
                     await self._sink.tell(self._outbox.popleft())
                 else:
@@ -240,9 +250,9 @@ class Consumer:
                 self._raise_failure()
                 if self._is_ending:
                     return None
-            return joining.result()
+            return task.result()
         finally:
-            joining.cancel()
+            task.cancel()
 
     async def _let_finish(self, membership: Membership) -> None:
         """The reader is told, and has a while to acknowledge what it holds."""
@@ -269,8 +279,9 @@ class Consumer:
 
     async def _assign(self, partitions: Sequence[TopicPartition], *, keeps: bool) -> None:
         self._lanes.cancel()
+        self._remainder.drop()
         fresh = self._progress.replace(partitions, keeps=keeps)
-        await self._positions.find(fresh, self._loop.time())
+        await self._unless_ending(self._positions.find(fresh, self._loop.time()))
         membership = self.membership
         await self._sink.tell(
             Assigned(
@@ -284,8 +295,12 @@ class Consumer:
         progress = self._progress.get(key)
         offset = UNKNOWN_POSITION
         if progress is not None:
-            offset = await self._positions.look_up(key, position)
+            found = await self._unless_ending(self._positions.look_up(key, position))
+            if found is None:
+                return
+            offset = found
             self._lanes.cancel()
+            self._remainder.drop()
             progress.seek(offset)
         self._outbox.append(Seeked(request_id, *key, offset))
 
@@ -400,13 +415,16 @@ class Consumer:
         return self.membership.generation, self.membership.member_id, self._what.instance_id
 
     async def _commit(self, offsets: ToCommit, request_id: int) -> None:
-        outcomes = await self._commits.commit(offsets)
-        self._outbox.append(
-            Committed(
-                request_id,
-                [(topic, index, error) for (topic, index, *_), error in zip(offsets, outcomes, strict=True)],
-            )
-        )
+        # A member commits for the partitions that it has; those of others it would set back.
+        count = self._around.partition_count
+        own = [
+            one
+            for one in offsets
+            if self.membership is None or self._progress.get((one[0], one[1])) or one[1] >= count(one[0])
+        ]
+        told = dict(zip(own, await self._commits.commit(own), strict=True)) if own else {}
+        outcomes = [(one[0], one[1], told.get(one, ErrorCode.ILLEGAL_GENERATION)) for one in offsets]
+        self._outbox.append(Committed(request_id, outcomes))
         self.wake()
 
     # -- waking up

@@ -26,7 +26,8 @@ from odradek.node.app.offsets import TopicToFetch
 from odradek.proto.kafka.errors import ErrorCode
 
 RETRY_PAUSE_S: Final = 0.1
-LOOK_UP_TRIES: Final = 50
+PATIENCE_S: Final = 15.0
+"""For a leader or a coordinator that is being elected; then the stream ends, and its reader asks another node."""
 _ZERO_ID: Final = bytes(16)
 
 
@@ -42,18 +43,23 @@ class Positions:
     async def find(self, fresh: Sequence[PartitionProgress], now_s: float) -> None:
         """Give partitions that are new here their positions; some may be left for `find_missing`."""
         committed = await self._committed([one for one in fresh if one.key not in self._given])
+        timed: list[tuple[PartitionProgress, Position]] = []
         for one in fresh:
             at = self._given.pop(one.key, None)
             if at is not None and at.offset >= 0:
                 one.position = at.offset
             elif at is not None:
-                one.position = await self.look_up(one.key, at)
+                timed.append((one, at))
             elif one.key in committed:
                 one.position = one.committed = committed[one.key]
             else:
                 self.reset(
                     one, f"the group has committed nothing for partition {one.index} of topic {one.topic}"
                 )
+        for (one, _), offset in zip(
+            timed, await asyncio.gather(*(self.look_up(one.key, at) for one, at in timed)), strict=True
+        ):
+            one.position = offset
         await self._find_ends([one for one in fresh if one.position < 0], now_s)
 
     async def find_missing(self, progress: Progress, now_s: float) -> list[PartitionProgress]:
@@ -73,7 +79,8 @@ class Positions:
         """The offset of a position. Raises ConsumeError."""
         if at.offset >= 0:
             return at.offset
-        for _ in range(LOOK_UP_TRIES):
+        give_up_s = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
             found = await self._leaders.list_offset(*key, at.timestamp, self._what.isolation_level)
             if found.error is ErrorCode.NONE:
                 if found.offset < 0:  # nothing is so new
@@ -82,8 +89,11 @@ class Positions:
                 return found.offset
             if not found.error.retriable:
                 raise ConsumeError(found.error)
+            if asyncio.get_running_loop().time() > give_up_s:
+                raise ConsumeError(
+                    found.error, f"partition {key[1]} of topic {key[0]}: its leader cannot be asked"
+                )
             await asyncio.sleep(RETRY_PAUSE_S)
-        raise ConsumeError(found.error, f"partition {key[1]} of topic {key[0]}: its leader cannot be asked")
 
     async def _committed(self, asked: Iterable[PartitionProgress]) -> dict[TopicPartition, int]:
         topics: dict[str, list[int]] = {}
@@ -92,7 +102,8 @@ class Positions:
         if not topics or not self._what.group_id:
             return {}
         wanted = [TopicToFetch(topic, _ZERO_ID, indexes) for topic, indexes in topics.items()]
-        for _ in range(LOOK_UP_TRIES):
+        give_up_s = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
             group = await self._coordinators.committed(self._what.group_id, wanted)
             if group.error is ErrorCode.NONE:
                 return {
@@ -103,8 +114,11 @@ class Positions:
                 }
             if not group.error.retriable:
                 raise ConsumeError(group.error)
+            if asyncio.get_running_loop().time() > give_up_s:
+                raise ConsumeError(
+                    group.error, f"group {self._what.group_id}: its coordinator cannot be asked"
+                )
             await asyncio.sleep(RETRY_PAUSE_S)
-        raise ConsumeError(group.error, f"group {self._what.group_id}: its coordinator cannot be asked")
 
     async def _find_ends(self, missing: Sequence[PartitionProgress], now_s: float) -> None:
         timestamp = self._what.offset_reset.value

@@ -25,6 +25,7 @@ class PartitionProgress:
         "is_paused",
         "position",
         "retry_at_s",
+        "seeks",
         "topic",
     )
 
@@ -37,6 +38,8 @@ class PartitionProgress:
         self.committed = _NOTHING
         self.is_paused = False
         self.retry_at_s = 0.0
+        self.seeks = 0
+        """How often it was moved: what was committed before says nothing afterwards."""
 
     @property
     def key(self) -> TopicPartition:
@@ -54,8 +57,9 @@ class PartitionProgress:
 
     def seek(self, offset: int) -> None:
         self.position = offset
-        self.delivered = self.acknowledged = _NOTHING
+        self.delivered = self.acknowledged = self.committed = _NOTHING
         self.retry_at_s = 0.0
+        self.seeks += 1
 
 
 class Progress:
@@ -111,10 +115,17 @@ class Progress:
             if partition.acknowledged > partition.committed
         }
 
-    def on_committed(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def seeks(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """How often each was moved so far."""
+        return {key: partition.seeks for key in keys if (partition := self._partitions.get(key)) is not None}
+
+    def on_committed(
+        self, offsets: Mapping[TopicPartition, int], seeks: Mapping[TopicPartition, int] | None = None
+    ) -> None:
+        """`seeks`: as it was when the commit was sent. One from before a seek says nothing of what came after."""
         for key, offset in offsets.items():
             partition = self._partitions.get(key)
-            if partition is not None:
+            if partition is not None and (seeks is None or seeks.get(key) == partition.seeks):
                 partition.committed = max(partition.committed, offset)
 
     @property

@@ -19,10 +19,11 @@ class Remainder:
     """The records of the one batch that credit did not cover wholly: the next grant nearly always goes on there, and
     decoding the batch again for each would cost more than everything else. Whoever owns it drops it before long."""
 
-    __slots__ = ("_key", "_records")
+    __slots__ = ("_key", "_records", "_start")
 
     def __init__(self) -> None:
         self._key: tuple[str, int, int, int] | None = None
+        self._start = 0
         self._records: list[Record] = []
 
     @property
@@ -32,11 +33,14 @@ class Remainder:
     def drop(self) -> None:
         self._key, self._records = None, []
 
-    def keep(self, topic: str, index: int, header: BatchHeader, records: list[Record]) -> None:
-        self._key, self._records = (topic, index, header.base_offset, header.crc), records
+    def keep(self, topic: str, index: int, header: BatchHeader, start: int, records: list[Record]) -> None:
+        """`records` are all that the batch has from offset `start` on."""
+        self._key, self._start, self._records = (topic, index, header.base_offset, header.crc), start, records
 
-    def find(self, topic: str, index: int, header: BatchHeader) -> list[Record] | None:
-        return self._records if self._key == (topic, index, header.base_offset, header.crc) else None
+    def find(self, topic: str, index: int, header: BatchHeader, position: int) -> list[Record] | None:
+        """What the batch has from `position` on, and perhaps more before. None: that is not known."""
+        is_same = self._key == (topic, index, header.base_offset, header.crc)
+        return self._records if is_same and position >= self._start else None
 
 
 def take(
@@ -62,15 +66,16 @@ def take(
         room = credit - len(found)
         if room <= 0:
             break
-        known = None if remainder is None else remainder.find(*place, header)
+        known = None if remainder is None else remainder.find(*place, header, position)
         records = iter_records(batches, at) if known is None else known
         if records and records[0].offset < position:
             records = records[bisect_left(records, position, key=_offset) :]
         if len(records) > room:
+            position = records[room - 1].offset + 1
             if remainder is not None:
-                remainder.keep(*place, header, records[room:])
+                remainder.keep(*place, header, position, records[room:])
             found += records[:room]
-            return found, records[room - 1].offset + 1
+            return found, position
         found += records
         position = header.last_offset + 1
     return found, position

@@ -44,7 +44,10 @@ class ConsumeService:
         self._consumers.add(consumer)
         try:
             await consumer.run()
-            await consumer.farewell("the reader ended its stream", leaves=True)
+            if not await consumer.farewell("the reader ended its stream", leaves=True):
+                raise ConsumeError(
+                    ErrorCode.COORDINATOR_NOT_AVAILABLE, "what was acknowledged last is not committed"
+                )
         except ConsumeError as error:
             if error.error is ErrorCode.NETWORK_EXCEPTION:
                 self._part(consumer, self._on_broken(consumer))
@@ -87,7 +90,7 @@ class ConsumeService:
             await asyncio.sleep(RECONNECT_GRACE_S)
         await consumer.farewell("the stream broke", leaves=True)
 
-    def _part(self, consumer: Consumer, work: Coroutine[Any, Any, None]) -> None:
+    def _part(self, consumer: Consumer, work: Coroutine[Any, Any, object]) -> None:
         async def part() -> None:
             try:
                 await work

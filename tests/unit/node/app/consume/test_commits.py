@@ -56,6 +56,18 @@ async def test_what_could_not_be_committed_comes_again() -> None:
     commits.stop()
 
 
+async def test_before_partitions_go_a_coordinator_that_moves_is_waited_for() -> None:
+    coordinator, progress, commits = world()
+    coordinator.commit_errors = [ErrorCode.NOT_COORDINATOR, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS]
+    progress.acknowledge(A, 4)
+    assert await commits.commit_all()
+    assert coordinator.committed_offsets == {A: 5}
+    progress.acknowledge(A, 6)
+    coordinator.commit_errors = [ErrorCode.UNKNOWN_MEMBER_ID]
+    assert not await commits.commit_all(), "who is no member any more is not let in by asking again"
+    assert len(coordinator.commits) == 4
+
+
 async def test_at_once_instead_of_later() -> None:
     coordinator, progress, commits = world()
     progress.acknowledge(A, 4)

@@ -56,6 +56,20 @@ def test_a_seek_begins_anew() -> None:
     assert progress.acknowledge(A, 2) and progress.to_commit() == {A: 3}
 
 
+def test_after_a_seek_back_less_is_committed_than_before() -> None:
+    progress = progress_of(A)
+    progress.acknowledge(A, 99)
+    before = progress.seeks([A])
+    progress.on_committed({A: 100}, before)
+    at(progress, A).seek(0)
+    at(progress, A).on_delivered(8, has_records=True)
+    assert not progress.is_settled, "what was committed before says nothing of these"
+    progress.acknowledge(A, 7)
+    assert progress.to_commit() == {A: 8}
+    progress.on_committed({A: 100}, before)
+    assert progress.to_commit() == {A: 8}, "the answer to a commit from before the seek"
+
+
 def test_what_stays_goes_on_where_it_was() -> None:
     progress = progress_of(A)
     at(progress, A).position = 7

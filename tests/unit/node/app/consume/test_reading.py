@@ -107,3 +107,11 @@ def test_pieces_are_below_the_limit_and_as_few_as_can_be(sizes: list[int], limit
         assert size == sum(map(size_of, piece)) and (size <= limit or len(piece) == 1)
     for (_, size), (behind, _) in itertools.pairwise(found):
         assert size + size_of(behind[0]) > limit
+
+
+def test_a_remainder_does_not_hide_what_lies_before_it() -> None:
+    remainder, batch = Remainder(), log(list(range(100)))
+    assert offsets(take(batch, 0, 10, remainder)) == (list(range(10)), 10)
+    assert offsets(take(batch, 0, 5, remainder)) == (list(range(5)), 5), "the reader has gone back"
+    assert offsets(take(batch, 5, 3, remainder)) == ([5, 6, 7], 8)
+    assert offsets(take(batch, 20, 2, remainder)) == ([20, 21], 22)
