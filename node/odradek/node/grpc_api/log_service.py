@@ -15,6 +15,7 @@ from odradek.node.app.metadata import AskedTopic, FoundTopic, MetadataService
 from odradek.node.app.produce import ProduceCommand, ProducePartition, ProduceService
 from odradek.node.app.producer_ids import ProducerIdService
 from odradek.node.grpc_api.arguments import chosen, some
+from odradek.node.grpc_api.log_messages import ProduceBatches, batches_of, decode_produce, encode_fetched
 from odradek.node.grpc_api.methods import Call, Method
 from odradek.node.grpc_api.refusal import error_message, invalid, refused
 from odradek.node.partition.fetch_session import SESSIONLESS_EPOCH, FetchPartition
@@ -86,7 +87,7 @@ class LogServicer:
 
     def methods(self) -> list[Method]:
         return [
-            Method("Produce", pb.ProduceRequest, self.produce),
+            Method("Produce", pb.ProduceRequest, self.produce, parse=decode_produce),
             Method("Fetch", pb.FetchRequest, self.fetch),
             Method("Metadata", pb.MetadataRequest, self.metadata),
             Method("ListOffsets", pb.ListOffsetsRequest, self.list_offsets),
@@ -95,28 +96,25 @@ class LogServicer:
 
     # -- Produce
 
-    async def produce(self, call: Call, request: pb.ProduceRequest) -> pb.ProduceResponse:
-        some(request.partitions, "partitions")
+    async def produce(self, call: Call, request: pb.ProduceRequest | ProduceBatches) -> pb.ProduceResponse:
+        asked = batches_of(request) if isinstance(request, pb.ProduceRequest) else request
+        some(asked.partitions, "partitions")
         command = ProduceCommand(
-            acks_of(request.acks),
+            acks_of(asked.acks),
             call.timeout_ms(PRODUCE_TIMEOUT_MS),
             PRODUCE_VERSION,
-            # Offsets are stamped in place, so the bytes are copied once.
-            [
-                ProducePartition(one.topic, one.partition, bytearray(one.record_batch))
-                for one in request.partitions
-            ],
+            [ProducePartition(topic, partition, batch) for topic, partition, batch in asked.partitions],
         )
         results = await self._produce.produce(call.context, command).wait()
         return pb.ProduceResponse(
             partitions=[
-                self._produced(call, asked, result)
-                for asked, result in zip(request.partitions, results, strict=True)
+                self._produced(call, topic, partition, result)
+                for (topic, partition, _), result in zip(asked.partitions, results, strict=True)
             ]
         )
 
-    def _produced(self, call: Call, asked: pb.ProducePartition, result: AppendResult) -> pb.ProducedPartition:
-        answer = pb.ProducedPartition(topic=asked.topic, partition=asked.partition)
+    def _produced(self, call: Call, topic: str, partition: int, result: AppendResult) -> pb.ProducedPartition:
+        answer = pb.ProducedPartition(topic=topic, partition=partition)
         answer.log_start_offset = result.log_start_offset
         if result.error is ErrorCode.NONE:
             answer.base_offset = result.base_offset
@@ -126,14 +124,15 @@ class LogServicer:
         message = result.error_message or "; ".join(text for _, text in result.record_errors if text) or None
         answer.error.CopyFrom(error_message(result.error, message))
         if result.error is ErrorCode.NOT_LEADER_OR_FOLLOWER:
-            leader = self._leader(call, asked.topic, asked.partition)
+            leader = self._leader(call, topic, partition)
             if leader is not None:
                 answer.leader.CopyFrom(leader)
         return answer
 
     # -- Fetch
 
-    async def fetch(self, call: Call, request: pb.FetchRequest) -> pb.FetchResponse:
+    async def fetch(self, call: Call, request: pb.FetchRequest) -> bytes:
+        """An encoded FetchResponse."""
         if request.max_wait_ms < 0 or request.min_bytes < 0 or request.max_bytes < 0:
             raise invalid("max_wait_ms, min_bytes and max_bytes are not negative")
         asked = [self._asked(one) for one in request.partitions]
@@ -156,7 +155,7 @@ class LogServicer:
             pending.abandon()
         if result.error is not ErrorCode.NONE:
             raise refused(result.error)
-        return pb.FetchResponse(partitions=[self._fetched(call, answer) for answer in result.partitions])
+        return encode_fetched((self._fetched(call, answer), answer.records) for answer in result.partitions)
 
     @staticmethod
     def _asked(one: pb.FetchPartition) -> FetchPartition:
@@ -179,7 +178,6 @@ class LogServicer:
         answer = pb.FetchedPartition(
             topic=asked.topic,
             partition=asked.index,
-            record_batches=bytes(fetched.records),
             high_watermark=fetched.high_watermark,
             last_stable_offset=fetched.last_stable_offset,
             log_start_offset=fetched.log_start_offset,

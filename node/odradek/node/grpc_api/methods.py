@@ -106,6 +106,8 @@ class Method:
     nobody: ErrorCode = ErrorCode.NOT_CONTROLLER
     bytes_max: int | None = None
     """Of a request, where that is less than the node's limit; a larger one is never parsed."""
+    parse: Callable[[bytes], Any] | None = None
+    """Instead of protobuf's own."""
 
 
 class Oversized:

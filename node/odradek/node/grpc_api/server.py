@@ -236,7 +236,8 @@ class _Stream:
 
 
 def _parser(method: Method) -> Callable[[bytes], Any]:
-    parse, limit = method.request.FromString, method.bytes_max
+    parse: Callable[[bytes], Any] = method.parse or method.request.FromString
+    limit = method.bytes_max
     if limit is None:
         return parse
 

@@ -50,7 +50,8 @@ async def produce(node: Servicers, *partitions: pb.ProducePartition, **fields: A
 
 
 async def fetch(node: Servicers, *partitions: pb.FetchPartition, **fields: Any) -> list[Any]:
-    return list((await node.ask("Fetch", pb.FetchRequest(partitions=partitions, **fields))).partitions)
+    answer = await node.ask("Fetch", pb.FetchRequest(partitions=partitions, **fields))
+    return list(pb.FetchResponse.FromString(answer).partitions)
 
 
 # -- Produce
