@@ -23,6 +23,7 @@ if str(ROOT) not in sys.path:
 
 from tests.bench import machine, report  # noqa: E402  (the path above has to be there first)
 from tests.bench.report import Metric  # noqa: E402
+from tests.bench.scenarios import PRODUCER  # noqa: E402
 from tests.bench.tools import Tools  # noqa: E402
 from tests.compat import wire  # noqa: E402
 from tests.compat.jars import CACHE, JarsMissing, kafka_classpath  # noqa: E402
@@ -119,7 +120,9 @@ def of_kafka(folder: Path, tools: Tools) -> Values:
     with Server(ApacheKafka("1g"), folder) as server:
         server.start()
         make_topic(server, "direct")
-        produced = tools.produce(server, "direct", RECORDS, 100, {"acks": "all"})
+        make_topic(server, "warm-up")
+        tools.produce(server, "warm-up", RECORDS // 4, 100, PRODUCER)
+        produced = tools.produce(server, "direct", RECORDS, 100, PRODUCER)
         consumed = tools.consume(server, "direct", RECORDS)
     return {"produce": produced, "fetch": consumed, "consume": consumed, "publish": produced}
 
