@@ -138,6 +138,7 @@ class UnaryForwarder:
             options = [
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.enable_retries", 0),
+                ("grpc.enable_http_proxy", 0),  # a proxy for the world is none for the neighbours
                 ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS_MIN),
                 ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
             ]
