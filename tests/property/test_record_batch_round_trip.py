@@ -13,7 +13,7 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 
 from odradek.proto.kafka import record_batch as rb
 from odradek.proto.kafka.record_batch import Record, build_batch, iter_records, parse_header
-from odradek.proto.kafka.records import append_varint, read_varint, read_varlong, scan_records
+from odradek.proto.kafka.records import append_varint, encode_records, read_records, read_varint, scan_records
 
 CODECS = [0, 1, 2, 3, 4]
 #: kafka-python reads snappy only with a library of its own; aiokafka stands in for it.
@@ -107,7 +107,8 @@ def test_varints(value: int) -> None:
     out = bytearray(b"\xff")
     append_varint(out, value)
     data = bytes(out)
-    assert read_varlong(data, 1, len(data)) == (value, len(data))
+    area = encode_records([Record(0, value, None, None)], 0, 0)
+    assert read_records(bytes(area), 1, 0, 0) == [Record(0, value, None, None)]
     if -(2**31) <= value < 2**31:
         assert read_varint(data, 1, len(data)) == (value, len(data))
         assert len(data) <= 6

@@ -304,8 +304,9 @@ class Services:
     def _on_image(self, delta: MetadataDelta, image: MetadataImage) -> None:
         self.replication.on_image(delta, image)
         self.image_changes.announce()
-        if delta.changed_topics or delta.deleted_topics:
-            self.consume.on_image()
+        if len(self.consume) and (delta.changed_topics or delta.deleted_topics):
+            topics = (*delta.changed_topics.values(), *delta.deleted_topics.values())
+            self.consume.on_image({topic.name for topic in topics})
         deleted = delta.deleted_topics.values()
         if deleted:
             self.coordinators.on_topics_deleted({topic.name: topic.topic_id for topic in deleted})

@@ -63,18 +63,6 @@ def read_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
     return _read_long_form(data, pos, end, 5)
 
 
-def read_varlong(data: bytes, pos: int, end: int) -> tuple[int, int]:
-    """The zigzag int64 at `pos` and the position after it.
-
-    RecordError when it runs past `end` or 10 bytes.
-    """
-    if pos < end:
-        byte = data[pos]
-        if byte < 0x80:
-            return (byte >> 1) ^ -(byte & 1), pos + 1
-    return _read_long_form(data, pos, end, 10)
-
-
 def _read_long_form(data: bytes, pos: int, end: int, most: int) -> tuple[int, int]:
     raw = 0
     shift = 0

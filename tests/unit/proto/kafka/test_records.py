@@ -9,7 +9,6 @@ from odradek.proto.kafka.records import (
     encode_records,
     read_records,
     read_varint,
-    read_varlong,
     scan_records,
     skip_records,
 )
@@ -30,14 +29,15 @@ def test_varints_are_zigzag(value: int, data: bytes) -> None:
     out = bytearray()
     append_varint(out, value)
     assert out == data
-    assert read_varint(data, 0, len(data)) == read_varlong(data, 0, len(data)) == (value, len(data))
+    assert read_varint(data, 0, len(data)) == (value, len(data))
 
 
 @pytest.mark.parametrize("value", [2**31 - 1, -(2**31), 2**63 - 1, -(2**63)])
 def test_the_longest_varints(value: int) -> None:
     out = bytearray()
     append_varint(out, value)
-    assert read_varlong(bytes(out), 0, len(out)) == (value, len(out))
+    area = encode_records([Record(0, value, None, None)], 0, 0)  # a timestamp takes up to 10 bytes
+    assert read_records(bytes(area), 1, 0, 0)[0].timestamp == value
     if len(out) > 5:
         with pytest.raises(RecordError):
             read_varint(bytes(out), 0, len(out))
@@ -46,7 +46,7 @@ def test_the_longest_varints(value: int) -> None:
 @pytest.mark.parametrize("data", [b"", b"\x80", b"\xff" * 11])
 def test_a_varint_that_does_not_end(data: bytes) -> None:
     with pytest.raises(RecordError):
-        read_varlong(data, 0, len(data))
+        read_varint(data, 0, len(data))
 
 
 def test_what_was_written_is_read() -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from typing import Any, Final, NamedTuple, TypeVar
 
 from odradek.node.app.consume.commits import Commits, Identity, ToCommit
@@ -152,6 +152,14 @@ class Consumer:
         """End with an error."""
         self._failure = self._failure or failure
         self.wake()
+
+    def is_about(self, changed: Set[str]) -> bool:
+        """Whether topics of these names may matter to it: a failover changes thousands of others."""
+        if isinstance(self._what, Assignment):
+            return any(topic in changed for topic, *_ in self._what.partitions)
+        if self._what.pattern is not None or not self._what.topics.isdisjoint(changed):
+            return True
+        return self.membership is not None and self.membership.divides(changed)
 
     def on_metadata(self) -> None:
         """There is a new image."""

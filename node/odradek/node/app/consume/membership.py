@@ -11,7 +11,7 @@ Source: KIP-62, KIP-345 (static members), KIP-394; AbstractCoordinator and Consu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import Final
 
 from odradek.node.app.consume.values import ConsumeError, Subscription, TopicPartition
@@ -196,6 +196,10 @@ class Membership:
         self.member_id, self.generation, self.was_lost = "", -1, True
 
     # -- staying
+
+    def divides(self, topics: Set[str]) -> bool:
+        """Whether it has divided the partitions of one of these among the members."""
+        return self._counted is not None and not topics.isdisjoint(self._counted)
 
     def on_metadata(self) -> None:
         """Topics came, went or grew: perhaps partitions have to be divided anew."""

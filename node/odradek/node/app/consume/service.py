@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Set
 from typing import Any, Final
 
 from odradek.node.app.consume.consumer import Consumer, Surroundings
@@ -64,9 +64,11 @@ class ConsumeService:
         finally:
             self._consumers.discard(consumer)
 
-    def on_image(self) -> None:
+    def on_image(self, changed: Set[str]) -> None:
+        """Topics of these names came, went or changed."""
         for consumer in list(self._consumers):
-            consumer.on_metadata()
+            if consumer.is_about(changed):
+                consumer.on_metadata()
 
     async def stop(self) -> None:
         """All readers are told to go elsewhere."""

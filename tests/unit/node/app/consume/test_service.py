@@ -126,7 +126,10 @@ async def test_new_metadata_reaches_the_readers() -> None:
     world = World()
     await world.settle()
     world.memory.partitions["t", 1] = PartitionsInMemory(t=1).partitions["t", 0]
-    world.service.on_image()
+    world.service.on_image({"others", "tt"})
+    await world.settle()
+    assert len(world.coordinator.joins) == 1, "it is not about these"
+    world.service.on_image({"others", "t"})
     await world.settle()
     assert len(world.coordinator.joins) == 2
     world.consumer.end()
