@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 DATA ?=
 ARGS ?=
-SOURCES := proto storage raft node client
+SOURCES := proto storage raft node client jepsen-lite
 
 .DEFAULT_GOAL := help
 .PHONY: help start cluster test test-clients test-languages sim mutants bench bench-cluster bench-grpc generate fix clean

@@ -1,0 +1,1 @@
+"""jepsen-lite: real processes, real sockets, real disks, real faults; histories, checkers and a verdict."""

@@ -1,0 +1,1 @@
+"""The cluster under test: namespaces, file systems on loop devices, processes; Odradek or Apache Kafka."""

@@ -1,0 +1,1 @@
+"""Faults: what is broken, where, when, and how it is healed."""

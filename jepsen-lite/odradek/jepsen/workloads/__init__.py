@@ -1,0 +1,1 @@
+"""What clients do: operations, and the processes that carry them out through real clients."""
