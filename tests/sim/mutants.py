@@ -56,7 +56,7 @@ class Mutant(NamedTuple):
         return self.plant.__name__.replace("_", " ")
 
 
-def _everywhere(patch: Patches, name: str, original: object, mutated: object) -> None:
+def everywhere(patch: Patches, name: str, original: object, mutated: object) -> None:
     """Replace a function in every module that has imported it."""
     for module_name, module in list(sys.modules.items()):
         if module_name.startswith("odradek.") and module.__dict__.get(name) is original:
@@ -180,7 +180,7 @@ def follower_truncates_below_the_high_watermark(patch: Patches) -> None:
     def deeper(diverging: Any, own: Any, log_end_offset: int) -> int:
         return max(0, original(diverging, own, log_end_offset) - 3)
 
-    _everywhere(patch, "truncation_offset", original, deeper)
+    everywhere(patch, "truncation_offset", original, deeper)
 
 
 def truncation_skipped(patch: Patches) -> None:
@@ -283,7 +283,7 @@ def leader_epoch_not_raised(patch: Patches) -> None:
     def lazy(before: PartitionImage, change: Any) -> PartitionImage:
         return original(before, change)._replace(leader_epoch=before.leader_epoch)
 
-    _everywhere(patch, "apply_change", original, lazy)
+    everywhere(patch, "apply_change", original, lazy)
 
 
 def producer_ids_given_twice(patch: Patches) -> None:
@@ -293,7 +293,7 @@ def producer_ids_given_twice(patch: Patches) -> None:
         given = original(image, broker_id, count)
         return Result(given.records, max(0, given.response - count))
 
-    _everywhere(patch, "allocate_block", original, again)
+    everywhere(patch, "allocate_block", original, again)
 
 
 # -- groups

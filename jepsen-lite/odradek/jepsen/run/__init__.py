@@ -1,0 +1,1 @@
+"""A run from its command to its verdict: set-up, faults over load, healing, reading everything back, checking."""
