@@ -1,0 +1,86 @@
+"""What the proxy reads of a request or an answer: as little as it needs.
+
+Pure. A frame here begins with its length. Decides: which requests have an answer, and which Produce requests may come
+twice. Does not decide: what is done with them (`exchange`).
+"""
+
+from __future__ import annotations
+
+from struct import Struct, error
+from typing import NamedTuple
+
+from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.codec import decode
+from odradek.proto.kafka.headers import decode_request_header
+from odradek.proto.kafka.messages.produce import ProduceRequest
+from odradek.proto.kafka.primitives import DecodeError
+from odradek.proto.kafka.record_batch import InvalidBatchError, iter_headers
+
+_REQUEST = Struct(">ihhi")
+_ANSWER = Struct(">ii")
+PRODUCE = ApiKey.PRODUCE.value
+
+
+class Request(NamedTuple):
+    """The beginning of a request frame."""
+
+    api_key: int
+    api_version: int
+    correlation_id: int
+
+
+def read_request(frame: bytes) -> Request | None:
+    """None when the frame is too short to be a request."""
+    try:
+        return Request(*_REQUEST.unpack_from(frame)[1:])
+    except error:
+        return None
+
+
+def read_answer(frame: bytes) -> int | None:
+    """The correlation id of an answer; None when the frame is too short to be one."""
+    try:
+        return int(_ANSWER.unpack_from(frame)[1])
+    except error:
+        return None
+
+
+def _produce(frame: bytes) -> ProduceRequest | None:
+    try:
+        header, position = decode_request_header(memoryview(frame)[4:])
+        return decode(ProduceRequest, header.api_version, memoryview(frame)[4:], position)
+    except DecodeError:
+        return None
+
+
+def is_answered(frame: bytes, request: Request) -> bool:
+    """Whether the broker will answer it: all but a Produce with acks=0, and what nobody can read."""
+    if request.api_key != PRODUCE:
+        return True
+    produce = _produce(frame)
+    return produce is not None and produce.acks != 0
+
+
+def may_come_twice(frame: bytes, request: Request) -> bool:
+    """Whether the broker can recognise it: a Produce of an idempotent producer, all batches with their number.
+
+    What a producer without a name sends twice is there twice, and no broker's fault.
+    """
+    if request.api_key != PRODUCE:
+        return False
+    produce = _produce(frame)
+    if produce is None or produce.acks == 0:
+        return False
+    named = 0
+    for topic in produce.topic_data:
+        for partition in topic.partition_data:
+            if partition.records is None:
+                continue
+            try:
+                headers = [header for _, header in iter_headers(partition.records)]
+            except InvalidBatchError:
+                return False
+            if not all(header.has_producer_id and header.base_sequence >= 0 for header in headers):
+                return False
+            named += len(headers)
+    return named > 0
