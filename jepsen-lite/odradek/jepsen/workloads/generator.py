@@ -1,0 +1,131 @@
+"""What clients ask for next: the operations of the workloads, out of a seed.
+
+Decides: which record goes to which key, when a reader takes other partitions and where it begins in them, when a
+client is torn down. Does not decide: how operations are carried out, nor how fast (`pace`). No clock, no I/O: the
+same seed and the same answers give the same operations.
+
+Source: jepsen.tests.kafka. A new assign or subscribe comes with probability 1/64 per operation, a third of those name
+many keys ("poll-unseen": there, every key that holds something unread; here, all keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Literal, NamedTuple
+
+REASSIGN: Final = 1 / 64
+WIDEN: Final = 1 / 3
+REWIND: Final = 1 / 4
+REWIND_RECORDS: Final = 1_000
+_TRIES: Final = 8
+
+
+class Send(NamedTuple):
+    key: str
+    value: int
+
+
+class Assign(NamedTuple):
+    """`starts`: where to begin, per key; None is wherever the newest record is. `sought`: those among them that a
+    reader goes to on purpose, which a history has to tell."""
+
+    starts: Mapping[str, int | None]
+    sought: Mapping[str, int]
+
+
+class Subscribe(NamedTuple):
+    topics: Sequence[str]
+
+
+class Poll(NamedTuple):
+    pass
+
+
+class Crash(NamedTuple):
+    pass
+
+
+ReadOperation = Assign | Subscribe | Poll | Crash
+
+
+class Sends:
+    """The records of one sending process."""
+
+    def __init__(self, random: Random, keys: Sequence[str], first_value: int) -> None:
+        self._random = random
+        self._keys = list(keys)
+        self._next = first_value
+
+    def next(self, is_free: Callable[[str], bool]) -> Send | None:
+        """A record for a key that is free, or None when a handful of keys, chosen at random, are all not."""
+        for _ in range(_TRIES):
+            key = self._keys[int(self._random.random() * len(self._keys))]
+            if is_free(key):
+                value = self._next
+                self._next = value + 1
+                return Send(key, value)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Of a reader: how it comes to its partitions, how probable per operation it is that it is torn down, and whether
+    it begins at the newest records (a client that takes the place of a killed one does not read all again)."""
+
+    mode: Literal["assign", "subscribe"]
+    crash: float
+    from_the_end: bool = False
+
+
+class Reads:
+    """The operations of one reading process, and where it is in each partition.
+
+    A partition that it keeps is read on where it was; one that it comes back to as well, or from an earlier place.
+    """
+
+    def __init__(self, random: Random, keys: Sequence[str], habits: Habits) -> None:
+        self._random = random
+        self._keys = list(keys)
+        self._topics = list(dict.fromkeys(key.rpartition("/")[0] for key in keys))
+        self._habits = habits
+        self._positions: dict[str, int] = {}
+        self._held: frozenset[str] = frozenset()
+        self._is_begun = False
+
+    def next(self) -> ReadOperation:
+        if not self._is_begun:
+            self._is_begun = True
+            return self._begin(wide=True)
+        chance = self._random.random()
+        if chance < REASSIGN:
+            return self._begin(wide=self._random.random() < WIDEN)
+        if chance < REASSIGN + self._habits.crash:
+            self._is_begun = False
+            self._held = frozenset()
+            return Crash()
+        return Poll()
+
+    def was_read(self, key: str, offset: int) -> None:
+        """The last record of a key in a poll."""
+        self._positions[key] = offset + 1
+
+    def _begin(self, wide: bool) -> Assign | Subscribe:
+        random = self._random
+        if self._habits.mode == "subscribe":
+            count = len(self._topics) if wide else random.randint(1, len(self._topics))
+            return Subscribe(sorted(random.sample(self._topics, count)))
+        keys = self._keys if wide else random.sample(self._keys, random.randint(1, len(self._keys)))
+        starts: dict[str, int | None] = {}
+        sought: dict[str, int] = {}
+        for key in sorted(keys):
+            position = self._positions.get(key)
+            if position is None:
+                starts[key] = None if self._habits.from_the_end else 0
+            elif key not in self._held and random.random() < REWIND:
+                starts[key] = sought[key] = max(0, position - random.randint(1, REWIND_RECORDS))
+            else:
+                starts[key] = position
+        self._held = frozenset(keys)
+        return Assign(starts, sought)
