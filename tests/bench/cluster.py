@@ -29,8 +29,10 @@ from tests.bench.run import say  # noqa: E402
 from tests.bench.tools import ToolFailed, Tools  # noqa: E402
 from tests.compat import wire  # noqa: E402
 from tests.compat.clusters import Cluster, OdradekFromFile  # noqa: E402
-from tests.compat.jars import CACHE, JarsMissing, kafka_classpath  # noqa: E402
+from tests.compat.places import CACHE  # noqa: E402
 from tests.compat.servers import ApacheKafka, Flavour, ServerFailed  # noqa: E402
+
+from odradek.jepsen.db.kafka_jars import JarsMissing, kafka_classpath  # noqa: E402
 
 FOLDER = CACHE / "bench-cluster"
 RESULTS = FOLDER / "results.json"

@@ -26,8 +26,10 @@ from tests.bench.report import Metric  # noqa: E402
 from tests.bench.scenarios import PRODUCER  # noqa: E402
 from tests.bench.tools import Tools  # noqa: E402
 from tests.compat import wire  # noqa: E402
-from tests.compat.jars import CACHE, JarsMissing, kafka_classpath  # noqa: E402
+from tests.compat.places import CACHE  # noqa: E402
 from tests.compat.servers import HOST, ApacheKafka, Odradek, Server, free_port  # noqa: E402
+
+from odradek.jepsen.db.kafka_jars import JarsMissing, kafka_classpath  # noqa: E402
 
 FOLDER = CACHE / "bench"
 RECORDS = 2_000_000

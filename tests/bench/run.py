@@ -23,8 +23,10 @@ if str(ROOT) not in sys.path:
 from tests.bench import machine, report  # noqa: E402  (the path above has to be there first)
 from tests.bench.scenarios import SCENARIOS, Scenario  # noqa: E402
 from tests.bench.tools import ToolFailed, Tools  # noqa: E402
-from tests.compat.jars import CACHE, JarsMissing, kafka_classpath  # noqa: E402
+from tests.compat.places import CACHE  # noqa: E402
 from tests.compat.servers import ApacheKafka, Flavour, Odradek, Server, ServerFailed  # noqa: E402
+
+from odradek.jepsen.db.kafka_jars import JarsMissing, kafka_classpath  # noqa: E402
 
 FOLDER = CACHE / "bench"
 Samples = dict[str, dict[str, list[float]]]

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.compat.jars import CACHE, ROOT
+from tests.compat.places import CACHE, ROOT
 
 DEBIAN_WITH = {(3, 11): "bookworm", (3, 13): "trixie"}
 """The Debian release whose Python is the one that runs the tests: wheels are built for it."""

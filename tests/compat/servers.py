@@ -18,7 +18,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from tests.compat import wire
-from tests.compat.jars import ROOT, kafka_classpath
+from tests.compat.places import ROOT
+
+from odradek.jepsen.db.kafka_jars import kafka_classpath
 
 HOST = "127.0.0.1"
 _POLL_S = 0.002

@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from tests.compat import wire
 from tests.compat.confluent import api
 from tests.compat.docker_engine import DockerMissing, Engine, base_image, build_image, engine
-from tests.compat.jars import ROOT
+from tests.compat.places import ROOT
 from tests.compat.servers import HOST, free_port
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(1500)]

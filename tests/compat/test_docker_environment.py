@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.compat.jars import JarsMissing, kafka_classpath, missing_toolchain
 
+from odradek.jepsen.db.kafka_jars import JarsMissing, kafka_classpath, missing_toolchain
 from odradek.node.config.environment import CLUSTER_ID, settings_from_environment
 from odradek.node.config.properties import parse_properties
 

@@ -1,6 +1,6 @@
 """Kafka's own tool, org.apache.kafka.tools.DumpLogSegments, reads the files we write: live, rolled and closed.
 
-The jars come from `jars.py`; without Java or Maven the tests are skipped and say so.
+The jars come from `odradek.jepsen.db.kafka_jars`; without Java or Maven the tests are skipped and say so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.compat.jars import JarsMissing, kafka_classpath, missing_toolchain
 
+from odradek.jepsen.db.kafka_jars import JarsMissing, kafka_classpath, missing_toolchain
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import Record, build_batch
 from odradek.storage.flusher import SteppedFlusher

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.compat.jars import ROOT
+from tests.compat.places import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="no shell to run the script")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.compat import confluent
-from tests.compat.jars import CACHE
+from tests.compat.places import CACHE
 from tests.compat.servers import HOST, Odradek, Server, free_port
 from tests.compat.toolchains import run
 

@@ -11,8 +11,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.compat.jars import CACHE, JarsMissing, kafka_classpath, missing_toolchain
+from tests.compat.places import CACHE
 from tests.compat.servers import java
+
+from odradek.jepsen.db.kafka_jars import JarsMissing, kafka_classpath, missing_toolchain
 
 _BUILT = CACHE / "compat"
 _SOURCES = Path(__file__).parent

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.compat.jars import CACHE, ROOT
+from tests.compat.places import CACHE, ROOT
 
 _API = ("odradek/v1/record.proto", "odradek/v1/record_service.proto")
 _PUBLISHED = tuple(Path("proto", name) for name in ("buf.yaml", *_API))

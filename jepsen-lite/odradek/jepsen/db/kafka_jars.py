@@ -1,6 +1,7 @@
-"""Where the Apache Kafka jars come from: a cache folder inside the repository, filled once by Maven.
+"""Where the Apache Kafka jars come from: a cache folder, inside the repository if there is one, filled once by Maven.
 
-Decides: the version, the artifacts and the folder. Does not decide: how Kafka is started (`servers.py`).
+Decides: the version, the artifacts and the folder. Does not decide: how Kafka is started (`kafka`, and in the tests of
+compatibility `servers`).
 Invariant: a folder that exists under its final name is complete, since Maven fills a sibling that is renamed.
 """
 
@@ -12,8 +13,6 @@ import subprocess
 from pathlib import Path
 
 KAFKA_VERSION = "4.3.1"
-ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache"
 
 _POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -35,6 +34,18 @@ _POM = """\
 
 class JarsMissing(Exception):
     """The jars are not there and could not be fetched; the message says which tool or step is missing."""
+
+
+def cache_of(module: Path, home: Path) -> Path:
+    """The cache for a module at that path: of the checkout that it lies in, or else the user's."""
+    package = module.parents[2]
+    root = package.parents[1]
+    if package.parent.name == "jepsen-lite" and (root / "pyproject.toml").is_file():
+        return root / ".cache"
+    return home / ".cache" / "odradek"
+
+
+CACHE = cache_of(Path(__file__).resolve(), Path.home())
 
 
 def missing_toolchain() -> str | None:

@@ -1,0 +1,45 @@
+"""Where the jars are kept, and what is said when they cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from odradek.jepsen.db import kafka_jars
+
+
+def _module(root: Path, folder: str) -> Path:
+    return root / folder / "odradek" / "jepsen" / "db" / "kafka_jars.py"
+
+
+def test_a_checkout_keeps_them_itself(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    assert kafka_jars.cache_of(_module(tmp_path, "jepsen-lite"), Path("/h")) == tmp_path / ".cache"
+
+
+def test_an_installed_package_keeps_them_for_the_user(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    assert kafka_jars.cache_of(_module(tmp_path, "site-packages"), Path("/h")) == Path("/h/.cache/odradek")
+    (tmp_path / "pyproject.toml").unlink()
+    assert kafka_jars.cache_of(_module(tmp_path, "jepsen-lite"), Path("/h")) == Path("/h/.cache/odradek")
+
+
+def test_tests_and_package_mean_the_same_cache() -> None:
+    from tests.compat.places import CACHE
+
+    assert kafka_jars.CACHE == CACHE
+
+
+def test_a_folder_that_is_named_must_hold_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODRADEK_KAFKA_LIBS", str(tmp_path))
+    with pytest.raises(kafka_jars.JarsMissing, match=str(tmp_path)):
+        kafka_jars.kafka_classpath()
+    (tmp_path / "kafka_2.13-4.3.1.jar").touch()
+    assert kafka_jars.kafka_classpath() == f"{tmp_path}/*"
+
+
+def test_without_java_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    reason = kafka_jars.missing_toolchain()
+    assert reason is not None and "java" in reason
