@@ -24,7 +24,8 @@ class Options:
 
     `at_least` counts faults that the plan must hold, by kind or group of kinds. `acknowledged` is the number of
     acknowledged records below which a run says "unknown": a history of nothing is no proof. `command` replaces the
-    command that starts a node (a planted fault, another build); `properties` are lines for every server.properties.
+    command that starts a node (a planted fault, another build); `properties` are lines for every server.properties, `topic_configs`
+    settings of every topic.
     """
 
     seed: int
@@ -41,7 +42,8 @@ class Options:
     rate: int = 1000
     command: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
-    keep_images: bool = False
+    topic_configs: Mapping[str, str] = field(default_factory=dict)
+    image_mib: int = 256
 
     def __post_init__(self) -> None:
         if self.flavour not in FLAVOURS:
@@ -56,4 +58,6 @@ class Options:
         if not 1 <= low <= high:
             raise OptionsError(f"--interval {low}-{high}: a period of 1 s or more, the shorter first")
         if self.command and self.flavour != "odradek":
-            raise OptionsError("--command replaces the command of an Odradek node; it has no meaning for Apache Kafka")
+            raise OptionsError(
+                "--command replaces the command of an Odradek node; it has no meaning for Apache Kafka"
+            )

@@ -1,0 +1,218 @@
+"""The phases of a run, one after the other, until everything is on disk that the checkers need.
+
+Decides: set-up, load, faults, healing, final reads, stopping. Does not decide: what is wrong with what was recorded
+(`checking`). Invariants: whatever ends a run, no process, mount, namespace or setting of the machine is left behind; the
+history is complete up to that moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from odradek.jepsen.checkers.replicas import Replica
+from odradek.jepsen.db.cluster import ServerCluster, cluster
+from odradek.jepsen.db.image import quiet_writeback
+from odradek.jepsen.db.kafka import Kafka
+from odradek.jepsen.db.node import Flavour
+from odradek.jepsen.db.odradek import Odradek
+from odradek.jepsen.history import NEMESIS
+from odradek.jepsen.nemesis.schedule import Step
+from odradek.jepsen.readback import read_node
+from odradek.jepsen.run.ends import high_watermarks
+from odradek.jepsen.run.faults import Faults, RunClock
+from odradek.jepsen.run.journal import Journal
+from odradek.jepsen.run.options import Options
+from odradek.jepsen.run.prepare import Build, prepared
+from odradek.jepsen.run.workers import WorkerFailed, Workers
+from odradek.jepsen.workloads.spec import WorkerSpec, final_workers, keys_of, topics_for, workers_for
+
+_WARM_UP_S = 3.0
+_CALM_S = 2.0  # after healing: what is acknowledged then shows that the cluster serves again
+_CONVERGES_WITHIN_S = 90.0
+_FINAL_READS_S = 120.0
+Say = Callable[[str], None]
+
+
+@dataclass
+class Recorded:
+    """What a run leaves for the checkers. `troubles` are promises of the run itself that were not kept, in words."""
+
+    history: list[Path] = field(default_factory=list)
+    topics: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by workload
+    ends: Mapping[str, int] = field(default_factory=dict)
+    replicas: Mapping[int, Mapping[str, Replica]] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+    logs: Mapping[int, Path] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for topics in self.topics.values() for key in keys_of(topics)]
+
+
+def flavour_of(options: Options) -> Flavour:
+    """What the nodes are."""
+    return Kafka() if options.flavour == "kafka" else Odradek(list(options.command) or None)
+
+
+class Run:
+    """One run on one cluster. `build` makes the fault of a step for that cluster and those workers."""
+
+    def __init__(self, options: Options, steps: Sequence[Step], say: Say) -> None:
+        self._options = options
+        self._steps = steps
+        self._say = say
+        self._clock = RunClock()
+        self.recorded = Recorded(topics={name: topics_for(name) for name in options.workloads})
+        self._histories = options.folder / "history"
+
+    def carry_out(self) -> Recorded:
+        """All phases. Raises OSError, TimeoutError when there is no cluster to begin with."""
+        options = self._options
+        self._histories.mkdir(parents=True)
+        journal = Journal(self._histories / f"{NEMESIS}.jsonl", time.monotonic_ns)
+        tag = f"s{options.seed % 100_000}x{options.folder.stat().st_ino % 10_000}"
+        with (
+            contextlib.closing(journal),
+            quiet_writeback(),
+            cluster(flavour_of(options), options.nodes, options.folder, tag, options.image_mib) as nodes,
+            prepared(nodes, options, self._steps) as build,
+        ):
+            self.recorded.logs = {node.id: node.folder / "server.log" for node in nodes.nodes.values()}
+            self._set_up(nodes)
+            with self._load(nodes, journal) as workers:
+                self._break(nodes, workers, build, journal)
+            self._read_everything(nodes, journal)
+            self._read_replicas(nodes, journal)
+        self.recorded.history = sorted(self._histories.glob("*.jsonl"))
+        return self.recorded
+
+    # -- before
+
+    def _set_up(self, nodes: ServerCluster) -> None:
+        for node in nodes.nodes.values():
+            for name, value in self._options.properties.items():
+                node.set_property(name, value)
+        took = nodes.start()
+        self._say(f"{len(nodes.nodes)} nodes serve after {took:.1f} s")
+        replication = min(3, len(nodes.nodes))
+        for topics in self.recorded.topics.values():
+            for topic, partitions in topics.items():
+                nodes.create_topic(topic, partitions, replication, self._options.topic_configs)
+        self._await_in_sync(nodes, 30.0)
+
+    def _await_in_sync(self, nodes: ServerCluster, timeout_s: float) -> None:
+        everything = {
+            topic: count for topics in self.recorded.topics.values() for topic, count in topics.items()
+        }
+        nodes.await_in_sync(everything, min(3, len(nodes.nodes)), timeout_s)
+
+    # -- under load
+
+    @contextlib.contextmanager
+    def _load(self, nodes: ServerCluster, journal: Journal) -> Iterator[Workers]:
+        workers = Workers(nodes.clients.namespace, self._options.folder / "workers.log")
+        try:
+            workers.start(self._specs(nodes))
+            journal.phase("load")
+            yield workers
+            journal.phase("healing")
+            for node in nodes.nodes.values():  # what a nemesis left down, for whatever reason
+                if node.pid is None:
+                    node.spawn()
+            self._converge(nodes)
+            time.sleep(_CALM_S)
+            try:
+                workers.stop()
+            except WorkerFailed as failure:
+                self._trouble(f"workers: {failure}")
+        finally:
+            workers.close()
+
+    def _specs(self, nodes: ServerCluster) -> list[WorkerSpec]:
+        """The workers of all workloads; names and values stay unique when there are several."""
+        specs: list[WorkerSpec] = []
+        share = self._options.rate / len(self.recorded.topics)
+        for workload, topics in self.recorded.topics.items():
+            made = workers_for(
+                workload,
+                nodes.bootstrap,
+                nodes.grpc,
+                topics,
+                self._options.seed,
+                self._histories,
+                {"rate": share},
+            )
+            for spec in made:
+                process = f"{workload}-{spec.process}"
+                history = str(self._histories / f"{process}.jsonl")
+                specs.append(dataclasses.replace(spec, process=process, number=len(specs), history=history))
+        return specs
+
+    def _break(self, nodes: ServerCluster, workers: Workers, build: Build, journal: Journal) -> None:
+        time.sleep(_WARM_UP_S)
+        journal.phase("faults")
+        self._clock = RunClock()
+        faults = Faults(
+            lambda step: build(step, workers, self.recorded.keys),
+            lambda: self._converge(nodes),
+            journal,
+            self._clock,
+            self._say,
+        )
+        faults.carry_out(self._steps, lambda: None)
+        self._clock.sleep_until(self._options.seconds)
+        self.recorded.troubles += [f"fault: {failure}" for failure in faults.failed]
+
+    def _converge(self, nodes: ServerCluster) -> None:
+        began = time.monotonic()
+        try:
+            self._await_in_sync(nodes, _CONVERGES_WITHIN_S)
+        except TimeoutError as late:
+            self._trouble(f"not in sync within {_CONVERGES_WITHIN_S:.0f} s: {late}")
+        else:
+            self._say(f"{self._clock.now():6.1f} s  in sync after {time.monotonic() - began:.1f} s")
+
+    def _trouble(self, what: str) -> None:
+        self._say(what)
+        self.recorded.troubles.append(what)
+
+    # -- after
+
+    def _read_everything(self, nodes: ServerCluster, journal: Journal) -> None:
+        journal.phase("final-reads")
+        keys = [key for key in self.recorded.keys]
+        try:
+            self.recorded.ends = high_watermarks(nodes, keys)
+        except TimeoutError as silent:
+            self._trouble(f"final reads: {silent}")
+            return
+        readers = Workers(nodes.clients.namespace, self._options.folder / "workers.log")
+        try:
+            for workload, topics in self.recorded.topics.items():
+                until = {key: self.recorded.ends[key] for key in keys_of(topics)}
+                made = final_workers(
+                    workload, nodes.bootstrap, nodes.grpc, topics, self._histories, until, _FINAL_READS_S
+                )
+                for spec in made:
+                    process = f"{workload}-{spec.process}"
+                    history = str(self._histories / f"{process}.jsonl")
+                    readers.start([dataclasses.replace(spec, process=process, history=history)])
+            readers.await_end(_FINAL_READS_S + 30.0)
+        except WorkerFailed as failure:
+            self._trouble(f"final reads: {failure}")
+        finally:
+            readers.close()
+
+    def _read_replicas(self, nodes: ServerCluster, journal: Journal) -> None:
+        journal.phase("replicas")
+        for node in nodes.nodes.values():
+            node.stop()
+        keys = self.recorded.keys
+        self.recorded.replicas = {
+            node.id: read_node(node.data, keys) for node in nodes.nodes.values() if node.image.mounted
+        }

@@ -1,0 +1,137 @@
+"""The client processes of a run: started, killed, frozen, replaced and stopped.
+
+Decides: how a worker's process lives. Does not decide: what it does (`workloads`), nor when it is hurt (`nemesis`).
+Invariants: a worker that is replaced is another Jepsen process with a history file of its own; a worker that ended by
+itself is never mistaken for one that did its work; nothing outlives `close`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from odradek.jepsen.db.network import entering
+from odradek.jepsen.workloads.spec import WorkerSpec
+
+_ENDS_WITHIN_S = 15.0
+_WORDS = 1500
+
+
+class WorkerFailed(Exception):
+    """A worker ended by itself; the message ends with what it wrote."""
+
+
+class _Running(NamedTuple):
+    spec: WorkerSpec
+    process: subprocess.Popen[bytes]
+
+
+class Workers:
+    """Implements `nemesis.clients.Workers`. A worker is known by the name of its first incarnation."""
+
+    def __init__(self, namespace: str, log: Path) -> None:
+        self._namespace = namespace
+        self._log = log
+        self._running: dict[str, _Running] = {}
+        self._replaced: list[_Running] = []  # frozen ones whose place was taken; they wake up again
+
+    def start(self, specs: Iterable[WorkerSpec]) -> None:
+        """Start workers that are not there yet."""
+        for spec in specs:
+            assert spec.process not in self._running, f"{spec.process} runs already"
+            self._running[spec.process] = self._spawn(spec)
+
+    def _spawn(self, spec: WorkerSpec) -> _Running:
+        command = [sys.executable, "-m", "odradek.jepsen.workloads.worker", "--spec", spec.to_json()]
+        with self._log.open("ab") as log:
+            # A pipe as its input: it ends with this process, whatever ends it.
+            process = subprocess.Popen(
+                entering(self._namespace, command), stdin=subprocess.PIPE, stdout=log, stderr=log
+            )
+        return _Running(spec, process)
+
+    # -- for nemeses
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._running)
+
+    def senders(self) -> Sequence[str]:
+        """Those that write records."""
+        return sorted(name for name, running in self._running.items() if running.spec.role.endswith("-send"))
+
+    def kill(self, name: str) -> None:
+        process = self._running[name].process
+        process.kill()
+        process.wait()
+
+    def pause(self, name: str) -> None:
+        self._running[name].process.send_signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """The frozen one goes on, also when its place was taken."""
+        for running in [self._running[name], *self._replaced]:
+            if running.spec.process == name:
+                running.process.send_signal(signal.SIGCONT)
+
+    def respawn(self, name: str) -> str:
+        """The next incarnation takes the place; returns its name in the history."""
+        before = self._running[name]
+        if before.process.poll() is None:
+            self._replaced.append(before)
+        spec = before.spec.again()
+        self._running[name] = self._spawn(spec)
+        return spec.name
+
+    # -- for the run
+
+    def ended(self) -> list[str]:
+        """Names of workers that ended though nobody killed or stopped them."""
+        return [name for name, running in self._running.items() if running.process.poll() is not None]
+
+    def await_end(self, timeout_s: float) -> None:
+        """Until all have ended by themselves. Raises WorkerFailed for one that failed or takes too long."""
+        deadline = time.monotonic() + timeout_s
+        for name, running in self._running.items():
+            try:
+                status = running.process.wait(max(0.01, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                raise WorkerFailed(f"{name} did not end within {timeout_s} s\n{self._words()}") from None
+            if status != 0:
+                raise WorkerFailed(f"{name} ended with status {status}\n{self._words()}")
+        self._running.clear()
+
+    def stop(self) -> None:
+        """Tell all to finish what is under way, and wait. Raises WorkerFailed for one that ended badly."""
+        ended = self.ended()
+        everyone = [*self._running.values(), *self._replaced]
+        for running in everyone:
+            running.process.send_signal(signal.SIGCONT)
+            running.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _ENDS_WITHIN_S
+        for running in everyone:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.process.wait(max(0.01, deadline - time.monotonic()))
+        self.close()
+        if ended:
+            raise WorkerFailed(f"{', '.join(ended)} ended by themselves\n{self._words()}")
+
+    def close(self) -> None:
+        """SIGKILL to whatever is left."""
+        for running in [*self._running.values(), *self._replaced]:
+            running.process.kill()
+            running.process.wait()
+            if running.process.stdin is not None:
+                running.process.stdin.close()
+        self._running.clear()
+        self._replaced.clear()
+
+    def _words(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self._log.read_bytes()[-_WORDS:].decode(errors="replace")
+        return ""
