@@ -22,7 +22,7 @@ class Pace:
     #: The chance that a piece, and with it all behind it, waits for up to stall_ms more.
     stall: float = 0.0
     stall_ms: float = 0.0
-    #: The share of segments that the network loses. Above TCP that is a wait: a round trip, or a retransmission timeout.
+    #: The share of segments that the network loses: above TCP a wait, of a round trip or a retransmission timeout.
     loss: float = 0.0
     #: The limit of the link; 0 is none.
     bytes_per_s: int = 0
@@ -45,7 +45,8 @@ class Hold:
     #: How many are held while the behaviour lasts, and the chance of each that could be.
     requests: int = 1
     chance: float = 1.0
-    #: Reset the client's side at once, so that it tries again elsewhere while the first request is under way.
+    #: Reset the client's side at once, so that it tries again while the first request is still under way: where the
+    #: broker can tell the two apart (`requests.may_come_late`), otherwise the client keeps its connection.
     cut_client: bool = False
 
 
@@ -65,7 +66,7 @@ class Behaviour:
 
     up: Pace = Pace()
     down: Pace = Pace()
-    hold: Hold | None = None
+    holds: tuple[Hold, ...] = ()
     #: The answer of every n-th Produce never comes: the connection ends once the broker has answered. 0: all come.
     drop_every: int = 0
     replay: Replay | None = None
@@ -79,7 +80,7 @@ class Behaviour:
     @property
     def framed(self) -> bool:
         """Whether the bytes must be cut into Kafka's frames."""
-        return self.frames or self.hold is not None or self.drop_every > 0 or self.replay is not None
+        return self.frames or bool(self.holds) or self.drop_every > 0 or self.replay is not None
 
     @property
     def swallows(self) -> bool:
@@ -91,7 +92,7 @@ class Behaviour:
             self,
             up=below.up if self.up == Pace() else self.up,
             down=below.down if self.down == Pace() else self.down,
-            hold=self.hold or below.hold,
+            holds=self.holds or below.holds,
             drop_every=self.drop_every or below.drop_every,
             replay=self.replay or below.replay,
             frames=self.frames or below.frames,
@@ -106,9 +107,10 @@ def to_json(behaviour: Behaviour) -> dict[str, Any]:
 def from_json(fields: Mapping[str, Any]) -> Behaviour:
     """Raises TypeError for a field that there is not."""
     made = dict(fields)
-    for name, shape in (("up", Pace), ("down", Pace), ("hold", Hold), ("replay", Replay)):
+    for name, shape in (("up", Pace), ("down", Pace), ("replay", Replay)):
         if made.get(name) is not None:
             made[name] = shape(**made[name])
+    made["holds"] = tuple(Hold(**hold) for hold in made.get("holds", ()))
     return Behaviour(**made)
 
 

@@ -1,12 +1,12 @@
-"""The proxy as the run and its nemeses see it: a process that is told what to do, and who has which link.
+"""The proxy as the run and its nemeses see it: a process that is told what to do.
 
-Decides: that a link (who dials, which target) belongs to one fault at a time, over a standing behaviour if there is one.
-Does not decide: how connections get to the proxy (`nemesis.links`).
+Decides: how it is started, asked and ended. Does not decide: how connections get to it (`nemesis.links`).
 All methods block, for seconds at most, and may be called by several threads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import selectors
 import subprocess
@@ -30,7 +30,7 @@ class Proxy:
     """A running proxy. `address` is where it listens, and what connections are diverted to."""
 
     def __init__(self, address: str = "127.0.0.1", inside: Sequence[str] = ()) -> None:
-        """`inside` is what its command begins with: ["ip", "netns", "exec", NAMESPACE], or nothing.
+        """`inside` is what its command begins with, to enter a namespace: `network.entering(NAMESPACE, [])`.
 
         Raises ProxyError when it does not start.
         """
@@ -64,9 +64,9 @@ class Proxy:
         """For the connections of now, too; those that cannot change are reset. Returns the counts."""
         return self._counts({"do": "change", "link": link, "behaviour": to_json(behaviour)})
 
-    def reset(self, link: str) -> Mapping[str, int]:
-        """Reset all connections of now. Returns the counts."""
-        return self._counts({"do": "reset", "link": link})
+    def reset(self, link: str, *, deliver: bool = True) -> Mapping[str, int]:
+        """Reset all connections of now; what was held back arrives now, or never. Returns the counts."""
+        return self._counts({"do": "reset", "link": link, "deliver": deliver})
 
     def counts(self, link: str) -> Mapping[str, int]:
         """What happened in the link since it was opened: see `exchange`, `pace` and `relay` for the names."""
@@ -82,10 +82,8 @@ class Proxy:
     def stop(self) -> None:
         """The process ends, and with it every connection."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended before
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has ended before
         try:
             self._process.wait(5.0)
         except subprocess.TimeoutExpired:

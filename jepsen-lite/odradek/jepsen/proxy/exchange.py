@@ -1,7 +1,7 @@
 """What becomes of the bytes of one proxied connection.
 
-Pure: bytes from either end, the time and a Random in, deliveries out. Decides: which requests are held, repeated or lose
-their answer; the rest is left to the pace of each direction. Does not decide: when bytes really leave (`server`).
+Pure: bytes from either end, the time and a Random in, deliveries out. Decides: which requests are held, repeated or
+lose their answer; the rest is left to the pace of each direction. Does not decide: when bytes really leave (`relay`).
 Invariants: bytes of one direction keep their order; a Produce whose sender has no number is never delivered twice; a
 stream that turns out not to be Kafka's passes as bytes from there on.
 """
@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from odradek.jepsen.proxy.behaviour import Behaviour
+from odradek.jepsen.proxy.behaviour import Behaviour, Hold
 from odradek.jepsen.proxy.frames import Cutter, FrameError
 from odradek.jepsen.proxy.pace import Delivery, Pacer
 from odradek.jepsen.proxy.requests import (
     PRODUCE,
     Request,
     is_answered,
+    may_come_late,
     may_come_twice,
     read_answer,
     read_request,
@@ -35,7 +36,7 @@ class LinkState:
     def change(self, behaviour: Behaviour) -> None:
         """The requests that may still be held, and the Produce requests of every n, count anew."""
         self.behaviour = behaviour
-        self.holds_left = behaviour.hold.requests if behaviour.hold else 0
+        self.holds_left = [hold.requests for hold in behaviour.holds]
         self._produced = 0
 
     def is_to_lose(self) -> bool:
@@ -139,8 +140,8 @@ class Exchange:
     def _request(self, frame: bytes, request: Request, now_ms: float) -> list[Delivery]:
         state, behaviour = self._state, self._state.behaviour
         state.counts[f"api_{request.api_key}"] += 1
-        if behaviour.hold is not None and self._is_to_hold(request):
-            return self._hold(frame, request, now_ms)
+        if behaviour.holds and (hold := self._hold_for(request)) is not None:
+            return self._hold(hold, frame, request, now_ms)
         deliveries = self._up.offer(frame, now_ms)
         if request.api_key == PRODUCE and deliveries:
             if behaviour.replay is not None:
@@ -149,26 +150,25 @@ class Exchange:
                 self._losing.add(request.correlation_id)
         return deliveries
 
-    def _is_to_hold(self, request: Request) -> bool:
-        state, hold = self._state, self._state.behaviour.hold
-        assert hold is not None
-        return (
-            state.holds_left > 0
-            and request.api_key == hold.api_key
-            and not self._up.is_dead
-            and self._random.random() < hold.chance
-        )
+    def _hold_for(self, request: Request) -> Hold | None:
+        """Takes one from what may still be held of that API."""
+        left = self._state.holds_left
+        for place, hold in enumerate(self._state.behaviour.holds):
+            if hold.api_key != request.api_key or not left[place] or self._up.is_dead:
+                continue
+            if self._random.random() < hold.chance:
+                left[place] -= 1
+                return hold
+        return None
 
-    def _hold(self, frame: bytes, request: Request, now_ms: float) -> list[Delivery]:
-        hold = self._state.behaviour.hold
-        assert hold is not None
-        self._state.holds_left -= 1
+    def _hold(self, hold: Hold, frame: bytes, request: Request, now_ms: float) -> list[Delivery]:
         self._state.counts["held"] += 1
         if is_answered(frame, request):
             self._late.add(request.correlation_id)
         until_ms = now_ms + self._random.uniform(hold.low_ms, hold.high_ms)
         deliveries = self._up.offer(frame, now_ms, not_before_ms=until_ms, late=True)
-        if hold.cut_client:
+        if hold.cut_client and may_come_late(frame, request):
+            self._state.counts["cut_clients"] += 1
             deliveries.insert(0, Delivery(now_ms, "cut"))
         return deliveries
 

@@ -51,10 +51,13 @@ class Link:
             if not conduit.change():
                 self._state.counts["reset_by_change"] += 1
 
-    def reset(self) -> None:
-        """All connections of now."""
+    def reset(self, *, deliver: bool) -> None:
+        """All connections of now. With `deliver`, what was held back arrives at once, without its client."""
         for conduit in list(self._conduits):
-            conduit.abort()
+            if deliver:
+                conduit.release()
+            else:
+                conduit.abort()
 
     def counts(self) -> dict[str, int]:
         """What happened so far, and `open`: the connections of now."""

@@ -2,8 +2,8 @@
 
 Decides: nothing that a test would want to vary; it does what deliveries say when their time has come, keeps bytes of
 one direction in order, and stops reading where too much is under way.
-Ends: when one side closes, what it sent before still arrives, and then the other side is closed. A request that was held
-back arrives whatever has become of its client, and its connection to the target stays until it is answered.
+Ends: when one side closes, what it sent before still arrives, and then the other side is closed. A request that was
+held back arrives whatever has become of its client, and its connection to the target stays until it is answered.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ class Conduit:
         self._down = Lane(self, self._server, self.client)
         self._dialling: asyncio.Task[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._replays: dict[asyncio.TimerHandle, bytes] = {}
+        self._replays: dict[int, tuple[asyncio.TimerHandle, bytes]] = {}
+        self._replay_number = 0
         self._replaying: set[asyncio.Task[None]] = set()
         self._is_up_done = False
         self._is_over = False
@@ -292,19 +293,18 @@ class Conduit:
                 counts["undelivered"] += 1
         elif delivery.kind == "replay":
             loop = asyncio.get_running_loop()
-            handle = loop.call_later(
-                max(0.0, delivery.at_ms - now_ms()) / 1000.0, lambda: self._start_replay(handle)
-            )
-            self._replays[handle] = delivery.data
+            self._replay_number += 1
+            wait_s = max(0.0, delivery.at_ms - now_ms()) / 1000.0
+            timer = loop.call_later(wait_s, self._start_replay, self._replay_number)
+            self._replays[self._replay_number] = (timer, delivery.data)
         elif delivery.kind == "cut":
             self.client.abort()
         else:
             self.abort()
 
-    def _start_replay(self, handle: asyncio.TimerHandle) -> None:
-        frame = self._replays.pop(handle, None)
-        if frame is None:
-            return
+    def _start_replay(self, number: int) -> None:
+        timer, frame = self._replays.pop(number)
+        timer.cancel()
         task = asyncio.get_running_loop().create_task(self._replay(frame))
         self._replaying.add(task)
         task.add_done_callback(self._on_replayed)
@@ -345,9 +345,8 @@ class Conduit:
             self._up.drop()
             if not self._exchange.waits_for_late:
                 self._server.abort()
-        for handle in list(self._replays):
-            handle.cancel()
-            self._start_replay(handle)
+        for number in list(self._replays):
+            self._start_replay(number)
 
     def abort(self) -> None:
         """Both ends are reset, and nothing more is done."""
@@ -361,8 +360,8 @@ class Conduit:
     def end(self) -> None:
         """As `abort`, without waiting for what is still to come twice."""
         self._is_over = True
-        for handle in self._replays:
-            handle.cancel()
+        for timer, _ in self._replays.values():
+            timer.cancel()
         self._replays.clear()
         for task in [*self._replaying, *([self._dialling] if self._dialling else [])]:
             task.cancel()

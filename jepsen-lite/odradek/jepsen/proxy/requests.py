@@ -19,6 +19,9 @@ from odradek.proto.kafka.record_batch import InvalidBatchError, iter_headers
 _REQUEST = Struct(">ihhi")
 _ANSWER = Struct(">ii")
 PRODUCE = ApiKey.PRODUCE.value
+#: Requests with a number (an epoch) that shows a broker when they are out of date, or that change nothing. Not among
+#: them: OffsetCommit, for a late one of the same generation takes a group's offset back, at any Kafka.
+_NUMBERED = {ApiKey.FETCH.value, ApiKey.END_TXN.value, ApiKey.ALTER_PARTITION.value}
 
 
 class Request(NamedTuple):
@@ -59,6 +62,11 @@ def is_answered(frame: bytes, request: Request) -> bool:
         return True
     produce = _produce(frame)
     return produce is not None and produce.acks != 0
+
+
+def may_come_late(frame: bytes, request: Request) -> bool:
+    """Whether the broker can tell that it comes after the client has tried again."""
+    return request.api_key in _NUMBERED or may_come_twice(frame, request)
 
 
 def may_come_twice(frame: bytes, request: Request) -> bool:

@@ -2,12 +2,12 @@
 
     {"do": "open", "link": "7", "target": ["10.77.0.11", 9092], "behaviour": {...}}   {"port": 40123}
     {"do": "change", "link": "7", "behaviour": {...}}                                 {"counts": {...}}
-    {"do": "reset", "link": "7"}                                                      {"counts": {...}}
+    {"do": "reset", "link": "7", "deliver": true}                                     {"counts": {...}}
     {"do": "counts", "link": "7"}                                                     {"counts": {...}}
     {"do": "close", "link": "7", "deliver": true}                                     {"counts": {...}}
 
-A command that cannot be carried out is answered with {"error": "..."}. The end of the input ends the proxy, so that none
-outlives the run that started it.
+A command that cannot be carried out is answered with {"error": "..."}. The end of the input ends the proxy, so that
+none outlives the run that started it.
 Decides: what the commands mean. Does not decide: what a link does (`links`).
 """
 
@@ -50,7 +50,7 @@ class Service:
         if what == "change":
             link.change(from_json(asked["behaviour"]))
         elif what == "reset":
-            link.reset()
+            link.reset(deliver=bool(asked.get("deliver")))
         elif what == "close":
             del self._links[name]
             return {"counts": await link.close(deliver=bool(asked.get("deliver")))}
