@@ -1,0 +1,69 @@
+"""What clients were told of records: acknowledged sends and polled records, out of the operations of a history.
+
+Decides: which micro-operations are an acknowledgement and which a reading. Does not decide: what follows from them.
+Everything is one pass over the operations, whatever asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from odradek.jepsen.history import Operation
+
+
+class Sent(NamedTuple):
+    """A record whose send was acknowledged; the offset is None where the client was not told it."""
+
+    operation: Operation
+    key: str
+    offset: int | None
+    value: int
+
+
+def acknowledged_sends(operations: Iterable[Operation]) -> Iterator[Sent]:
+    """In the order of the operations."""
+    for operation in operations:
+        if operation.completion.type == "ok" and operation.invoke.f in ("send", "txn"):
+            for micro in operation.completion.value or ():
+                if micro[0] == "send":
+                    offset, value = micro[2]
+                    yield Sent(operation, micro[1], offset, value)
+
+
+def acknowledged(operations: Iterable[Operation]) -> dict[str, dict[int, int | None]]:
+    """{key: {value: offset}} of all acknowledged sends."""
+    told: dict[str, dict[int, int | None]] = {}
+    for _, key, offset, value in acknowledged_sends(operations):
+        told.setdefault(key, {})[value] = offset
+    return told
+
+
+def asked_sends(operation: Operation) -> Iterator[tuple[str, int]]:
+    """Key and value of every send that an operation asked for, whatever became of it."""
+    if operation.invoke.f in ("send", "txn"):
+        for micro in operation.invoke.value or ():
+            if micro[0] == "send":
+                yield micro[1], micro[2]
+
+
+def polled(operation: Operation) -> Iterator[tuple[str, Sequence[tuple[int, int]]]]:
+    """Key and [[offset, value], ...] of what an operation read: of a failed one too, for it was shown."""
+    if operation.invoke.f in ("poll", "txn"):
+        for micro in operation.completion.value or ():
+            if micro[0] == "poll" and len(micro) > 1:
+                yield from micro[1].items()
+
+
+def finder_of_sends(operations: Sequence[Operation]) -> Callable[[int], Sequence[Operation]]:
+    """The operations that sent a value. The history is searched at the first question only."""
+    found: dict[int, Operation] = {}
+
+    def find(value: int) -> Sequence[Operation]:
+        if not found:
+            for operation in operations:
+                for _, sent in asked_sends(operation):
+                    found[sent] = operation
+        return [found[value]] if value in found else []
+
+    return find
