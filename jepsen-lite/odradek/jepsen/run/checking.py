@@ -1,7 +1,61 @@
-"""A history and what the replicas hold, through every checker.
+"""A history, the replicas' logs and the servers' own words, through every checker.
 
-Decides: which checkers run over which operations, and their names. Does not decide: what an anomaly is (`checkers`), nor
-which ends a run as invalid (`checkers.verdict`).
+Decides: which checkers run, over what, and under which names. Does not decide: what an anomaly is (`checkers`), nor
+which of them ends a run as invalid (`checkers.verdict`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from odradek.jepsen.checkers import order, queue, replicas, server_log
+from odradek.jepsen.checkers.analysis import Analysis
+from odradek.jepsen.checkers.anomaly import Anomaly
+from odradek.jepsen.checkers.observed import acknowledged, finder_of_sends
+from odradek.jepsen.run.record import Recorded
+
+#: What servers say when a disk was taken from them on purpose; with its traceback, for the operator.
+_EXPECTED = (
+    r"Input/output error",
+    r"No space left on device",
+    r"Read-only file system",
+    r"Structure needs cleaning",
+)
+
+
+def check_history(analysis: Analysis) -> dict[str, Sequence[Anomaly]]:
+    """What can be told from the clients' history alone."""
+    return {
+        "queue": queue.check(analysis),
+        "order": order.check(analysis),
+    }
+
+
+def check_replicas(analysis: Analysis, recorded: Recorded) -> list[Anomaly]:
+    """What the nodes hold, beside what was acknowledged."""
+    return replicas.check(
+        recorded.replicas,
+        acknowledged(analysis.operations),
+        find_sends=finder_of_sends(analysis.operations),
+    )
+
+
+def check_logs(logs: Mapping[int, Path]) -> list[Anomaly]:
+    """What servers wrote about themselves."""
+    found: list[Anomaly] = []
+    for node, path in sorted(logs.items()):
+        if path.exists():
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                found += server_log.crashes(node, lines, _EXPECTED)
+    return found
+
+
+def check(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]]:
+    """By the name of the checker: everything that is wrong."""
+    results = check_history(analysis)
+    if recorded.replicas:
+        results["replicas"] = check_replicas(analysis, recorded)
+    results["server-log"] = check_logs(recorded.logs)
+    results["run"] = recorded.troubles
+    return results

@@ -1,8 +1,8 @@
 """The phases of a run, one after the other, until everything is on disk that the checkers need.
 
 Decides: set-up, load, faults, healing, final reads, stopping. Does not decide: what is wrong with what was recorded
-(`checking`). Invariants: whatever ends a run, no process, mount, namespace or setting of the machine is left behind; the
-history is complete up to that moment.
+(`checking`). Invariants: whatever ends a run, no process, mount, namespace or setting of the machine is left behind;
+the history is complete up to that moment.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-from odradek.jepsen.checkers.replicas import Replica
+from odradek.jepsen.checkers.anomaly import Anomaly
+from odradek.jepsen.checkers.verdict import GAVE_UP
 from odradek.jepsen.db.cluster import ServerCluster, cluster
 from odradek.jepsen.db.image import quiet_writeback
 from odradek.jepsen.db.kafka import Kafka
@@ -28,6 +27,7 @@ from odradek.jepsen.run.faults import Faults, RunClock
 from odradek.jepsen.run.journal import Journal
 from odradek.jepsen.run.options import Options
 from odradek.jepsen.run.prepare import Build, prepared
+from odradek.jepsen.run.record import Recorded
 from odradek.jepsen.run.workers import WorkerFailed, Workers
 from odradek.jepsen.workloads.spec import WorkerSpec, final_workers, keys_of, topics_for, workers_for
 
@@ -36,22 +36,6 @@ _CALM_S = 2.0  # after healing: what is acknowledged then shows that the cluster
 _CONVERGES_WITHIN_S = 90.0
 _FINAL_READS_S = 120.0
 Say = Callable[[str], None]
-
-
-@dataclass
-class Recorded:
-    """What a run leaves for the checkers. `troubles` are promises of the run itself that were not kept, in words."""
-
-    history: list[Path] = field(default_factory=list)
-    topics: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by workload
-    ends: Mapping[str, int] = field(default_factory=dict)
-    replicas: Mapping[int, Mapping[str, Replica]] = field(default_factory=dict)
-    troubles: list[str] = field(default_factory=list)
-    logs: Mapping[int, Path] = field(default_factory=dict)
-
-    @property
-    def keys(self) -> list[str]:
-        return [key for topics in self.topics.values() for key in keys_of(topics)]
 
 
 def flavour_of(options: Options) -> Flavour:
@@ -129,7 +113,7 @@ class Run:
             try:
                 workers.stop()
             except WorkerFailed as failure:
-                self._trouble(f"workers: {failure}")
+                self._trouble(GAVE_UP, f"workers: {failure}")
         finally:
             workers.close()
 
@@ -166,30 +150,32 @@ class Run:
         )
         faults.carry_out(self._steps, lambda: None)
         self._clock.sleep_until(self._options.seconds)
-        self.recorded.troubles += [f"fault: {failure}" for failure in faults.failed]
+        self.recorded.troubles += [
+            Anomaly(GAVE_UP, f"a fault could not be done: {what}") for what in faults.failed
+        ]
 
     def _converge(self, nodes: ServerCluster) -> None:
         began = time.monotonic()
         try:
             self._await_in_sync(nodes, _CONVERGES_WITHIN_S)
         except TimeoutError as late:
-            self._trouble(f"not in sync within {_CONVERGES_WITHIN_S:.0f} s: {late}")
+            self._trouble("no-convergence", f"not in sync within {_CONVERGES_WITHIN_S:.0f} s: {late}")
         else:
             self._say(f"{self._clock.now():6.1f} s  in sync after {time.monotonic() - began:.1f} s")
 
-    def _trouble(self, what: str) -> None:
-        self._say(what)
-        self.recorded.troubles.append(what)
+    def _trouble(self, kind: str, what: str) -> None:
+        self._say(f"{kind}: {what}")
+        self.recorded.troubles.append(Anomaly(kind, what))
 
     # -- after
 
     def _read_everything(self, nodes: ServerCluster, journal: Journal) -> None:
         journal.phase("final-reads")
-        keys = [key for key in self.recorded.keys]
+        keys = self.recorded.keys
         try:
             self.recorded.ends = high_watermarks(nodes, keys)
         except TimeoutError as silent:
-            self._trouble(f"final reads: {silent}")
+            self._trouble("no-convergence", f"final reads: {silent}")
             return
         readers = Workers(nodes.clients.namespace, self._options.folder / "workers.log")
         try:
@@ -204,7 +190,7 @@ class Run:
                     readers.start([dataclasses.replace(spec, process=process, history=history)])
             readers.await_end(_FINAL_READS_S + 30.0)
         except WorkerFailed as failure:
-            self._trouble(f"final reads: {failure}")
+            self._trouble("no-final-reads", f"{failure}")
         finally:
             readers.close()
 

@@ -24,8 +24,8 @@ class Options:
 
     `at_least` counts faults that the plan must hold, by kind or group of kinds. `acknowledged` is the number of
     acknowledged records below which a run says "unknown": a history of nothing is no proof. `command` replaces the
-    command that starts a node (a planted fault, another build); `properties` are lines for every server.properties, `topic_configs`
-    settings of every topic.
+    command that starts a node (a planted fault, another build); `properties` are lines for every server.properties,
+    `topic_configs` settings of every topic.
     """
 
     seed: int
@@ -38,6 +38,7 @@ class Options:
     at_least: Mapping[str, int] = field(default_factory=dict)
     acknowledged: int = 1
     interval_s: tuple[float, float] = (15.0, 30.0)
+    spacing_s: tuple[float, float] = (3.0, 9.0)
     quiet: float = 0.25
     rate: int = 1000
     command: tuple[str, ...] = ()

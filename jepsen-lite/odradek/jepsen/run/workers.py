@@ -58,12 +58,12 @@ class Workers:
 
     # -- for nemeses
 
-    def names(self) -> Sequence[str]:
-        return sorted(self._running)
-
-    def senders(self) -> Sequence[str]:
-        """Those that write records."""
-        return sorted(name for name, running in self._running.items() if running.spec.role.endswith("-send"))
+    def names(self, producers: bool = False) -> Sequence[str]:
+        return sorted(
+            name
+            for name, running in self._running.items()
+            if not producers or running.spec.role.endswith("-send")
+        )
 
     def kill(self, name: str) -> None:
         process = self._running[name].process
@@ -79,14 +79,13 @@ class Workers:
             if running.spec.process == name:
                 running.process.send_signal(signal.SIGCONT)
 
-    def respawn(self, name: str) -> str:
-        """The next incarnation takes the place; returns its name in the history."""
+    def respawn(self, name: str) -> None:
+        """The next incarnation takes the place."""
         before = self._running[name]
         if before.process.poll() is None:
             self._replaced.append(before)
         spec = before.spec.again()
         self._running[name] = self._spawn(spec)
-        return spec.name
 
     # -- for the run
 

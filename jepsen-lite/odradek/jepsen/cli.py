@@ -1,0 +1,199 @@
+"""The command line: `python -m odradek.jepsen run|check|canary|capabilities|outcomes`.
+
+Decides: how options are spelt, what is printed, and the exit code: 0 valid, 1 invalid, 2 unknown, or a command line
+that is wrong, 3 a run that could not take place. Does not decide: what a run does (`run`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import secrets
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from odradek.jepsen.run.options import Options, OptionsError
+
+EXIT_USAGE, EXIT_NOT_RUN = 2, 3
+RESULTS = Path("jepsen-results")
+T = TypeVar("T", int, str)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the return value is the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    try:
+        return int(options.do(options, given))
+    except (OptionsError, LookupError, ValueError) as error:
+        sys.stderr.write(f"odradek.jepsen: {error}\n")
+        return EXIT_USAGE
+    except OSError as error:
+        sys.stderr.write(f"odradek.jepsen: {error}\n")
+        return EXIT_NOT_RUN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m odradek.jepsen",
+        description="Breaks a real cluster on this machine while clients use it, and says whether it kept its promises.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_others(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="break a cluster, check everything, write a report")
+    run.add_argument("--nodes", type=int, default=3, metavar="N")
+    run.add_argument("--workload", default="queue", metavar="W,...", help="or all")
+    run.add_argument(
+        "--nemesis", default="default", metavar="N,...", help="kinds and groups of faults, or none"
+    )
+    run.add_argument("--seconds", type=int, default=60, metavar="S", help="under faults")
+    run.add_argument(
+        "--seed", type=int, metavar="K", help="of the plan and of what clients do (drawn if not given)"
+    )
+    run.add_argument("--cluster", default="odradek", metavar="odradek|kafka")
+    run.add_argument("--at-least", default="", metavar="KIND=N,...", help="faults that the plan must hold")
+    run.add_argument("--acknowledged", type=int, default=1, metavar="N", help="fewer records prove nothing")
+    run.add_argument(
+        "--rate", type=int, default=1_000, metavar="N", help="records a second that senders aim at"
+    )
+    run.add_argument("--interval", default="15-30", metavar="LO-HI", help="seconds of a period of faults")
+    run.add_argument(
+        "--spacing", default="3-9", metavar="LO-HI", help="seconds between the faults of a period"
+    )
+    run.add_argument("--quiet", type=float, default=0.25, metavar="P", help="share of periods without faults")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="for every server.properties"
+    )
+    run.add_argument("--topic-config", action="append", default=[], metavar="NAME=VALUE")
+    run.add_argument("--command", default="", metavar="COMMAND", help="starts a node, instead of odradek")
+    run.add_argument("--image-mib", type=int, default=256, metavar="N", help="size of each node's disk")
+    run.add_argument(
+        "--folder", type=Path, metavar="DIR", help=f"for the results; must not exist ({RESULTS}/...)"
+    )
+    run.set_defaults(do=_run)
+
+
+def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    capabilities = commands.add_parser(
+        "capabilities", help="what this machine can do, and what is left out for that"
+    )
+    capabilities.set_defaults(do=_capabilities)
+    outcomes = commands.add_parser("outcomes", help="which error means what, as a table in Markdown")
+    outcomes.set_defaults(do=_outcomes)
+
+
+def _run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from odradek.jepsen.run.machine import survey
+    from odradek.jepsen.run.session import perform
+
+    options = options_of(given)
+    survey_ = survey(options)
+    for line in survey_.lines:
+        say(line)
+    options.folder.mkdir(parents=True)
+    command = _command(arguments, options.seed)
+    say(f"{command}\nresults in {options.folder}")
+    verdict = perform(options, command, survey_.capabilities, survey_.able, say)
+    for line in verdict.lines():
+        say(line)
+    say(f"report: {options.folder / 'report.html'}")
+    return verdict.exit_code
+
+
+def options_of(given: argparse.Namespace) -> Options:
+    """Raises OptionsError, UnknownWorkload, UnknownKindError."""
+    seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
+    moment = datetime.datetime.now().astimezone()
+    folder = given.folder or RESULTS / f"{moment:%Y%m%d-%H%M%S}-{given.cluster}-{seed}"
+    if folder.exists():
+        raise OptionsError(f"--folder {folder}: is there already")
+    return Options(
+        seed=seed,
+        folder=folder,
+        nodes=given.nodes,
+        workloads=_workloads(given.workload),
+        nemeses=tuple(_split(given.nemesis)),
+        seconds=given.seconds,
+        flavour=given.cluster,
+        at_least=pairs("--at-least", given.at_least.split(",") if given.at_least else [], int),
+        acknowledged=given.acknowledged,
+        interval_s=_range("--interval", given.interval),
+        spacing_s=_range("--spacing", given.spacing),
+        quiet=given.quiet,
+        rate=given.rate,
+        command=tuple(shlex.split(given.command)),
+        properties=pairs("--set", given.set, str),
+        topic_configs=pairs("--topic-config", given.topic_config, str),
+        image_mib=given.image_mib,
+    )
+
+
+def _workloads(given: str) -> tuple[str, ...]:
+    from odradek.jepsen.workloads.spec import topics_for, workloads
+
+    names = workloads() if given == "all" else _split(given)
+    for name in names:
+        topics_for(name)
+    return tuple(names)
+
+
+def _split(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def pairs(option: str, given: Sequence[str], of: Callable[[str], T]) -> dict[str, T]:
+    """NAME=VALUE, ... Raises OptionsError."""
+    found = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        try:
+            found[name.strip()] = of(value.strip())
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise OptionsError(f"{option} {pair}: NAME={of.__name__}")
+    return found
+
+
+def _range(option: str, given: str) -> tuple[float, float]:
+    low, dash, high = given.partition("-")
+    try:
+        return float(low), float(high if dash else low)
+    except ValueError:
+        raise OptionsError(f"{option} {given}: LO-HI, in seconds") from None
+
+
+def _command(arguments: Sequence[str], seed: int) -> str:
+    again = list(arguments)
+    if not any(argument.startswith("--seed") for argument in again):
+        again += ["--seed", str(seed)]
+    return shlex.join(["python", "-m", "odradek.jepsen", *again])
+
+
+def _capabilities(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from odradek.jepsen.db.capabilities import probe
+
+    for line in probe().lines():
+        say(line)
+    return 0
+
+
+def _outcomes(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from odradek.jepsen.outcomes import markdown
+
+    say(markdown())
+    return 0
+
+
+def say(line: str) -> None:
+    """To standard output, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

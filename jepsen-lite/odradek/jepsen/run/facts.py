@@ -1,0 +1,65 @@
+"""What a run was and did, in numbers, for its verdict and its report.
+
+Decides: what counts as a power cut, as a key that was read to its end, as the version of the code. Does not decide:
+whether it was enough (`checkers.verdict`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from odradek.jepsen.checkers.observed import polled
+from odradek.jepsen.history import NEMESIS, Event, Operation
+
+#: Kinds that cut the power, and whether of all nodes.
+POWER_CUTS = {
+    "power-one": False,
+    "power-rolling": False,
+    "power-all": True,
+    "pause-power-cut": False,
+    "partition-kill": False,
+}
+
+
+def started_faults(events: Iterable[Event]) -> Iterator[Mapping[str, Any]]:
+    """The values of faults that began."""
+    for event in events:
+        if event.process == NEMESIS and event.f == "fault" and event.value["phase"] == "start":
+            yield event.value
+
+
+def count_faults(events: Iterable[Event]) -> dict[str, int]:
+    """By name."""
+    return dict(Counter(fault["name"] for fault in started_faults(events)))
+
+
+def count_power_cuts(events: Iterable[Event]) -> tuple[int, int]:
+    """All, and those of all nodes. A rolling one counts once."""
+    names = [fault["name"] for fault in started_faults(events) if fault["name"] in POWER_CUTS]
+    return len(names), sum(POWER_CUTS[name] for name in names)
+
+
+def unread(ends: Mapping[str, int], keys: Iterable[str], operations: Sequence[Operation]) -> list[str]:
+    """Keys whose end no final read has reached."""
+    reached: dict[str, int] = {}
+    for operation in operations:
+        if (operation.invoke.more or {}).get("final"):
+            for key, pairs in polled(operation):
+                reached[key] = max(reached.get(key, -1), pairs[-1][0] if pairs else -1)
+    return sorted(
+        key for key in keys if key not in ends or (ends[key] and reached.get(key, -1) < ends[key] - 1)
+    )
+
+
+def commit_of(folder: Path) -> str:
+    """The commit of the checkout that the code was run from, with a mark when it was changed; "unknown" elsewhere."""
+    try:
+        asked = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=10"]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=10)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
