@@ -15,16 +15,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal, NamedTuple
 
+from odradek.jepsen.history import NEVER
+
 REASSIGN: Final = 1 / 64
 WIDEN: Final = 1 / 3
 REWIND: Final = 1 / 4
 REWIND_RECORDS: Final = 1_000
+TURN: Final = 16
 _TRIES: Final = 8
-
-
-class Send(NamedTuple):
-    key: str
-    value: int
 
 
 class Assign(NamedTuple):
@@ -51,21 +49,31 @@ ReadOperation = Assign | Subscribe | Poll | Crash
 
 
 class Sends:
-    """The records of one sending process."""
+    """The records of one sending process.
 
-    def __init__(self, random: Random, keys: Sequence[str], first_value: int) -> None:
+    A key has its turn for some records in a row: clients send one request for each partition, so that records which
+    change their partition one by one cost several times as much, here and at the nodes.
+    """
+
+    def __init__(self, random: Random, keys: Sequence[str], first_value: int, turn: int = TURN) -> None:
+        """`turn`: how many records a key gets in a row, at most; half as many on average."""
         self._random = random
         self._keys = list(keys)
         self._next = first_value
+        self._turn = turn
 
-    def next(self, is_free: Callable[[str], bool]) -> Send | None:
-        """A record for a key that is free, or None when a handful of keys, chosen at random, are all not."""
+    def next(self, limit: int, room: Callable[[str], int]) -> tuple[str, range] | None:
+        """A key and the values for it, one to `limit`, or None when a handful of keys have no room.
+
+        `room(key)`: how many more may be under way to it.
+        """
         for _ in range(_TRIES):
             key = self._keys[int(self._random.random() * len(self._keys))]
-            if is_free(key):
-                value = self._next
-                self._next = value + 1
-                return Send(key, value)
+            count = min(limit, 1 + int(self._random.random() * self._turn), room(key))
+            if count > 0:
+                first = self._next
+                self._next = first + count
+                return key, range(first, self._next)
         return None
 
 
@@ -111,6 +119,10 @@ class Reads:
         """The last record of a key in a poll."""
         self._positions[key] = offset + 1
 
+    def was_lost(self) -> None:
+        """The client reads nothing any more: it has to begin anew."""
+        self._is_begun = False
+
     def _begin(self, wide: bool) -> Assign | Subscribe:
         random = self._random
         if self._habits.mode == "subscribe":
@@ -129,3 +141,24 @@ class Reads:
                 starts[key] = position
         self._held = frozenset(keys)
         return Assign(starts, sought)
+
+
+class Crashes:
+    """When a client that sends is torn down: after `mean_s` seconds on average, never for 0. Times are in ns."""
+
+    def __init__(self, random: Random, mean_s: float, now: int) -> None:
+        self._random = random
+        self._mean_s = mean_s
+        self._at = self._after(now)
+
+    def is_due(self, now: int) -> bool:
+        """Once; then the next one is waited for."""
+        if now < self._at:
+            return False
+        self._at = self._after(now)
+        return True
+
+    def _after(self, now: int) -> int:
+        if self._mean_s <= 0:
+            return NEVER
+        return now + int(self._random.expovariate(1 / self._mean_s) * 1_000_000_000)
