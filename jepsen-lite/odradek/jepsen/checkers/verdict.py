@@ -5,8 +5,8 @@ the last lines of a run. Does not decide: what an anomaly is (the checkers), nor
 
 The table of fatal anomalies is that of jepsen.tests.kafka (`allowed-error-types`): everything is fatal but
 int-send-skip and G0 (writes of Kafka's transactions are not isolated), G1c where write-write edges are in the graph,
-and, for clients that subscribe, poll-skip and nonmonotonic-poll. An anomaly may say in its data which kind of client saw it ("via":
-"assign" or "subscribe"), which counts for more than the policy. Metrics are never fatal.
+and, for clients that subscribe, poll-skip and nonmonotonic-poll. An anomaly may say in its data which kind of client
+saw it ("via": "assign" or "subscribe"), which counts for more than the policy. Metrics are never fatal.
 
 A run is valid only if it shows something: fewer records or faults than asked for, a key that nobody read to its end, or
 a checker that gave up make it unknown. Whatever is found is worse than what is unknown.
@@ -150,8 +150,8 @@ class Verdict:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Anomalies by kind, fatal or not."""
-        return Counter(finding.anomaly.kind for finding in self.findings)
+        """Anomalies by kind, fatal or not, with those that a checker has counted and not kept."""
+        return totals(self.findings)
 
     @property
     def fatal(self) -> Sequence[Finding]:
@@ -224,7 +224,7 @@ class Verdict:
         if facts.power_cuts:
             through += f", {counted(facts.power_cuts, 'power cut')} ({facts.power_cuts_of_all} on all nodes)"
         if self.valid is False:
-            kinds = Counter(finding.anomaly.kind for finding in self.fatal)
+            kinds = totals(self.fatal)
             return f"{', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common())}; {through}"
         if self.valid == "unknown":
             return f"{'; '.join(self.reasons)}; {through}"
@@ -236,13 +236,15 @@ class Verdict:
             for finding in first_of_each_kind(self.fatal, 3):
                 yield f"{finding.anomaly.kind} ({finding.checker}): {finding.anomaly.detail}"
             yield from (f"unknown: {reason}" for reason in self.reasons)
-        allowed = Counter(f.anomaly.kind for f in self.findings if not f.fatal and f.anomaly.kind != GAVE_UP)
+        allowed = totals(f for f in self.findings if not f.fatal and f.anomaly.kind != GAVE_UP)
         if allowed:
             yield "allowed: " + ", ".join(f"{count:,} {kind}" for kind, count in allowed.most_common())
-        for name, recovery in self.recoveries.items():
+        if recoveries := self.recoveries:
+            over = of_recoveries(time for times in facts.recoveries.values() for time in times)
+            slowest = sorted(recoveries.items(), key=lambda item: -item[1].max)[:3]
             yield (
-                f"recovery from {name} ({recovery.times}): p50 {recovery.p50:.2f} s, p99 {recovery.p99:.2f} s, "
-                f"max {recovery.max:.2f} s"
+                f"recovery from {counted(over.times, 'fault')}: p50 {over.p50:.2f} s, p99 {over.p99:.2f} s, "
+                f"slowest {', '.join(f'{name} {recovery.max:.2f} s' for name, recovery in slowest)}"
             )
         if facts.availability is not None:
             yield f"availability: {facts.availability:.2%}"
@@ -343,6 +345,21 @@ def first_of_each_kind(findings: Iterable[Finding], most: int) -> list[Finding]:
         if seen[finding.anomaly.kind] <= most:
             kept.append(finding)
     return kept
+
+
+def totals(findings: Iterable[Finding]) -> Counter[str]:
+    """How many there are of each kind. A checker that keeps only some says in their data how many there were ("of")."""
+    kept: Counter[tuple[str, str]] = Counter()
+    said: dict[tuple[str, str], int] = {}
+    for checker, anomaly, _ in findings:
+        kept[checker, anomaly.kind] += 1
+        of = anomaly.data.get("of") if isinstance(anomaly.data, Mapping) else None
+        if isinstance(of, int):
+            said[checker, anomaly.kind] = of
+    total: Counter[str] = Counter()
+    for (checker, kind), number in kept.items():
+        total[kind] += max(number, said.get((checker, kind), 0))
+    return total
 
 
 def counted(number: int, noun: str) -> str:

@@ -146,7 +146,7 @@ def test_the_last_lines_of_a_valid_run() -> None:
         commit="abc",
         power_cuts=2,
         power_cuts_of_all=1,
-        recoveries={"kill": [0.5, 2.0]},
+        recoveries={"kill": [0.5, 2.0], "pause": [0.1]},
         availability=0.987,
         capabilities=[Capability("netem", False, "not in this kernel"), Capability("nft", True)],
     )
@@ -154,7 +154,7 @@ def test_the_last_lines_of_a_valid_run() -> None:
         "VALID: 2,000 acknowledged records, 2 faults, 2 power cuts (1 on all nodes): "
         "nothing lost, doubled or reordered",
         "  allowed: 1 G0",
-        "  recovery from kill (2): p50 0.50 s, p99 2.00 s, max 2.00 s",
+        "  recovery from 3 faults: p50 0.50 s, p99 2.00 s, slowest kill 2.00 s, pause 0.10 s",
         "  availability: 98.70%",
         "  not possible on this machine: netem (not in this kernel)",
         "  again: python -m odradek.jepsen run --seed 7  # seed 7, commit abc",
@@ -168,6 +168,19 @@ def test_the_last_lines_of_an_invalid_run_show_some_of_each_kind() -> None:
     assert [line.split(":")[0].strip() for line in lines[1:-1]] == ["lost-write (queue)"] * 3 + [
         "duplicate (queue)"
     ]
+
+
+def test_what_a_checker_counted_and_did_not_keep_is_counted() -> None:
+    verdict = judge(
+        {
+            "queue": [Anomaly("unseen", "", data={}), Anomaly("unseen", "", data={"of": 5_000})],
+            "groups": [Anomaly("unseen", "")],
+        },
+        Policy(),
+        FACTS,
+    )
+    assert verdict.counts == {"unseen": 5_001}
+    assert verdict.lines()[0].startswith("INVALID: 5,001 unseen; ")
 
 
 def test_operations_are_counted_by_what_became_of_them() -> None:
