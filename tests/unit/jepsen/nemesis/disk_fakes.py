@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,6 +116,10 @@ class FolderCluster:
 
     def leader_of(self, key: str) -> int | None:
         return self.led
+
+    def await_serving(self, nodes: Sequence[int], timeout_s: float) -> None:
+        if any(self.nodes[node].pid is None for node in nodes):
+            raise TimeoutError("does not run")
 
     def controller(self) -> int | None:
         return self.led
