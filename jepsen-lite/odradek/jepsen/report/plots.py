@@ -225,9 +225,13 @@ def _rows(panel: Axes, names: Sequence[str], narrow: bool) -> None:
 def _legend(panel: Axes, narrow: bool) -> None:
     """Above the panel: beside the title, or between title and panel."""
     panel.set_title(panel.get_title(loc="left"), pad=21 if narrow else 6)
-    place = ("lower left", (0.0, 0.98)) if narrow else ("lower right", (1.0, 0.97))
     panel.legend(
-        loc=place[0], bbox_to_anchor=place[1], ncols=2, borderpad=0.1, handlelength=1.2, columnspacing=1.2
+        loc="lower left" if narrow else "lower right",
+        bbox_to_anchor=(0.0, 0.98) if narrow else (1.0, 0.97),
+        ncols=2,
+        borderpad=0.1,
+        handlelength=1.2,
+        columnspacing=1.2,
     )
 
 

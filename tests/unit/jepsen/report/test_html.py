@@ -1,4 +1,4 @@
-"""The page: the verdict first, then the proof; nothing comes from elsewhere, and nothing that a record holds is markup."""
+"""The page: the verdict first, then the proof; nothing comes from elsewhere, and nothing from a record is markup."""
 
 from __future__ import annotations
 
