@@ -1,6 +1,6 @@
 """Links that lead through the proxy: how connections come to it, and leave it again.
 
-Decides: which fault has which link, the rules that lead connections through the proxy, and their order. Does not decide:
+Decides: which fault has which link, the rules that lead connections through the proxy, their order. Does not decide:
 which links a fault takes and what they do (`links`), nor what a behaviour does to bytes and requests (`proxy`).
 Invariants: a link (who dials, which node, which listener) belongs to one fault at a time; another fault leaves it out.
 A standing behaviour is no fault: a fault may be laid over it, and leaves it as it was. Every fault has tables of its

@@ -100,7 +100,7 @@ class Lane:
         self._is_full = False
         self._is_paused = False
         #: The source will send no more; `on_done` comes when all it sent has left.
-        self._has_ended = False
+        self.has_ended = False
         self._is_done = False
 
     @property
@@ -121,7 +121,7 @@ class Lane:
         self._run()
 
     def end(self) -> None:
-        self._has_ended = True
+        self.has_ended = True
         self._run()
 
     def set_full(self, is_full: bool) -> None:
@@ -158,7 +158,7 @@ class Lane:
                 self._timer.cancel()
             wait_s = (queue[0].at_ms - now) / 1000.0
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
-        elif self._has_ended and not self._is_done:
+        elif self.has_ended and not self._is_done:
             self._is_done = True
             self._conduit.on_done(self)
         self._flow()
@@ -287,7 +287,7 @@ class Conduit:
             has_left = lane.sink.write(delivery.data)
             if delivery.late and has_left:
                 counts["delivered_late"] += 1
-                if not self.client.is_open:
+                if lane.has_ended:
                     counts["delivered_after_close"] += 1
             elif not has_left:
                 counts["undelivered"] += 1
