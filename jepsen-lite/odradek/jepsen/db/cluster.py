@@ -249,7 +249,7 @@ def cluster(
         addresses = {node: host.address for node, host in net.nodes.items()}
         for node, host in net.nodes.items():
             own = folder / f"node{node}"
-            image = LoopImage(own / "disk.img", own / "disk", image_mib)
+            image = LoopImage(own / leftovers.IMAGE, own / leftovers.MOUNT_POINT, image_mib)
             made.append(ServerNode(node, host, own, image, flavour, addresses))
             image.create()
             image.mount()
@@ -260,10 +260,6 @@ def cluster(
             for one in made:
                 one.kill()
             leftovers.release(claim)
-            for one in made:
-                one.image.file.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    one.image.mount_point.rmdir()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Whose a run is, and how all that it holds of the machine is taken away: its own things, or those of a dead run.
 
 Decides: the claim on a tag (a file that names the main process), and what belongs to a tag: the namespaces of its
-name, the processes in them, the mounts and loop devices below its folder. Does not decide: how these are made.
+name, the processes in them, the mounts, loop devices and images below its folder. Does not decide: how these are
+made. Logs and settings stay.
 Invariants: a claim is made before anything else of its tag and goes last, so a namespace of ours without a claim
 belongs to nobody; what a living process claimed is never touched by others.
 """
@@ -22,6 +23,8 @@ from typing import NamedTuple
 from odradek.jepsen.db import network
 
 CLAIMS = Path("/run/odradek-jepsen/claims")
+#: In the folder of a node: the file of its file system, and where it is mounted.
+IMAGE, MOUNT_POINT = "disk.img", "disk"
 _END_S = 10.0
 _POLL_S = 0.01
 
@@ -92,6 +95,7 @@ def release(claimed: Claim) -> None:
     namespaces = [name for name in network.existing() if network.tag_of(name) == claimed.tag]
     _end_all(namespaces)
     unmount_below(claimed.folder)
+    _remove_images(claimed.folder)
     network.tear_down(namespaces)
     (CLAIMS / f"{claimed.tag}.json").unlink(missing_ok=True)
 
@@ -145,11 +149,23 @@ def unmount_below(folder: Path) -> None:
         if done.returncode != 0:
             # Somebody has a file open there: it goes out of sight now, and altogether with the last user.
             subprocess.run(["umount", "--lazy", point], capture_output=True, timeout=60)
-    for device in _loop_devices_below(folder):
+    for device in loop_devices_below(folder):
         subprocess.run(["losetup", "--detach", device], capture_output=True, timeout=60)
 
 
-def _loop_devices_below(folder: Path) -> Iterator[str]:
+def _remove_images(folder: Path) -> None:
+    """The files of nodes' file systems, copies of them that a power cut left half-way, and where they were mounted."""
+    for image in folder.glob(f"node*/{IMAGE}*"):
+        image.unlink(missing_ok=True)
+    for place in folder.glob(f"node*/{MOUNT_POINT}*"):
+        with contextlib.suppress(
+            OSError
+        ):  # still mounted, and so in use: what lies there is not ours to delete
+            place.rmdir()
+
+
+def loop_devices_below(folder: Path) -> Iterator[str]:
+    """Those whose files lie there, mounted or not, deleted or not."""
     for entry in Path("/sys/block").glob("loop*"):
         with contextlib.suppress(OSError):
             if Path((entry / "loop" / "backing_file").read_text().strip()).is_relative_to(folder):
