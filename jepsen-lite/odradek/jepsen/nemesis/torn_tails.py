@@ -7,7 +7,7 @@ that was overwritten in place is the old one or the new one; a file that was rep
 old one, for a rename is never half done; names come back whole or not at all.
 
     what happened to the file      what may be found
-    it grew                        what was synced, and of the rest: nothing; its first bytes; some of its pages, the
+    it grew                        what was on disk, and of the rest: nothing; its first bytes; some of its pages, the
                                    others zero; all zero; all of it with one to three bits turned
     overwritten, of the same size  every page the old one or the new one
     it is new                      nothing; or as one that grew from nothing
@@ -80,9 +80,12 @@ def tear(random: Random, live: Path, kept: Path, identity: Identity = inode) -> 
 
 def torn_content(random: Random, kept: bytes, live: bytes) -> tuple[str, bytes, int, int]:
     """(how, content, bytes lost, bytes restored) of a file that the disk and the kernel have differently."""
-    if len(live) > len(kept) and live.startswith(kept):
-        how, content = torn_growth(random, kept, live)
-        return how, content, len(live) - len(kept), len(content) - len(kept)
+    whole = _common(kept, live)
+    if len(live) > len(kept) and not any(kept[whole:]):
+        # The size of a file can reach the disk before the bytes do that end its last block: those are zeros then.
+        how, content = torn_growth(random, kept[:whole], live)
+        content = content.ljust(len(kept), b"\0")
+        return how, content, len(live) - whole, len(content) - whole
     if len(live) == len(kept):
         pages = [place for place in range(0, len(live), PAGE) if _page(live, place) != _page(kept, place)]
         mixed = bytearray(kept)
@@ -113,6 +116,15 @@ def torn_growth(random: Random, kept: bytes, live: bytes) -> tuple[str, bytes]:
             hole = slice(max(start, place), min(end, place + PAGE))
             content[hole] = bytes(hole.stop - hole.start)
     return how, bytes(content)
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many first bytes are the same in both."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low
 
 
 def _page(content: bytes, place: int) -> bytes:

@@ -65,6 +65,16 @@ def test_pages_overwritten_in_place_are_old_or_new() -> None:
     assert len(found) == 4
 
 
+def test_zeros_at_the_end_of_what_the_disk_has_are_bytes_that_did_not_reach_it() -> None:
+    kept = KEPT + bytes(700)
+    for seed in range(50):
+        _, content, lost, restored = torn_content(Random(seed), kept, LIVE)
+        assert content.startswith(KEPT)
+        assert len(content) >= len(kept)
+        assert (lost, restored) == (3 * PAGE, len(content) - len(KEPT))
+    assert {torn_content(Random(seed), kept, LIVE)[0] for seed in range(50)} == set(HOWS)
+
+
 @pytest.mark.parametrize("live", [KEPT[:50], b"other" + KEPT], ids=["cut short", "cut short and grown again"])
 def test_a_file_that_became_another_stays_what_the_disk_had(live: bytes) -> None:
     for seed in range(20):
