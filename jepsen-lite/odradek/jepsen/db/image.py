@@ -125,7 +125,8 @@ class LoopImage:
     def replace_by(self, source: Path) -> None:
         """The file system becomes that copy, which is moved here: `source` is gone. Raises OSError when mounted."""
         self._require_unmounted()
-        self._file.unlink(missing_ok=True)  # a rename over it would have the host write all of it to disk first
+        # Why first: a rename over it would have the host write all of it to disk.
+        self._file.unlink(missing_ok=True)
         shutil.move(source, self._file)
 
     def fail(self) -> None:
