@@ -21,23 +21,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from odradek.jepsen.db.capabilities import libfaketime
 from odradek.jepsen.nemesis.targets import Target
 from odradek.jepsen.ports import Cluster, Node
 
-LIBRARIES: Final = (
-    Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
-    Path("/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"),
-    Path("/usr/lib/faketime/libfaketime.so.1"),
-    Path("/usr/lib64/faketime/libfaketime.so.1"),
-)
 _SHARED = Path("/dev/shm")
 _OF_A_PROCESS = re.compile(r"(?:faketime_shm_|sem\.faketime_sem_)(\d+)")
 _PERIODS_S: Final = (0.005, 0.05, 0.2, 1.0)
-
-
-def library() -> Path | None:
-    """libfaketime, None when it is not installed."""
-    return next((path for path in LIBRARIES if path.exists()), None)
 
 
 def clock_file(node: Node) -> Path:
@@ -63,9 +53,9 @@ def prepare(cluster: Cluster, kinds: Collection[str]) -> bool:
     """
     if not {"clock-step", "clock-strobe"} & set(kinds):
         return False
-    path = library()
+    path = libfaketime()
     if path is None:
-        raise FileNotFoundError("libfaketime is not in any of " + ", ".join(map(str, LIBRARIES)))
+        raise FileNotFoundError("libfaketime is not installed")
     sweep()
     for node in cluster.nodes.values():
         write_offset(clock_file(node), 0.0)

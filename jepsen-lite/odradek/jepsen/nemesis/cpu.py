@@ -21,10 +21,10 @@ from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
+from odradek.jepsen.db.capabilities import cgroup_folder
 from odradek.jepsen.nemesis.targets import Target, told
 from odradek.jepsen.ports import Cluster
 
-CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
 _PERIOD_US = 100_000
 _SHARES: Final = (0.1, 0.2, 0.3, 0.5)
 _BURNS_S = 60
@@ -56,15 +56,10 @@ class Hierarchy(NamedTuple):
         return self.root
 
 
-def hierarchy(root: Path = CONTROL_GROUPS) -> Hierarchy | None:
-    """The one of this machine, None when there is none in which a quota can be set."""
-    for name in ("cpu", "cpu,cpuacct"):
-        if (root / name / "cgroup.procs").exists():
-            return Hierarchy(root / name, unified=False)
-    controllers = root / "cgroup.controllers"
-    if controllers.exists() and "cpu" in controllers.read_text().split():
-        return Hierarchy(root, unified=True)
-    return None
+def hierarchy(mounts: Path = Path("/proc/mounts")) -> Hierarchy | None:
+    """The one of this machine, None when there is none."""
+    root = cgroup_folder(mounts.read_text())
+    return None if root is None else Hierarchy(root, (root / "cgroup.controllers").exists())
 
 
 class Cpu:

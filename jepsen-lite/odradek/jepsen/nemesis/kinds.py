@@ -43,7 +43,9 @@ class UnknownKindError(ValueError):
 
 
 _NETWORK = frozenset({"netns", "nft"})
+_PROXY = _NETWORK | {"ss-kill"}
 _LOOP = frozenset({"loop"})
+_FAILING = frozenset({"ext4-shutdown"})
 _ONE_OR_FOUND: tuple[Aim, ...] = ("one", "leader", "controller")
 
 KINDS: Final[dict[str, Kind]] = {
@@ -59,22 +61,23 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("partition-clients", ("partition",), ("some", "leader"), (1, 20), _NETWORK),
         Kind("partition-brokers", ("partition",), (*_ONE_OR_FOUND, "half"), (1, 20), _NETWORK),
         Kind("partition-kill", ("power", "composite"), ("order",), (2, 10), _NETWORK | _LOOP, takes=True),
-        Kind("link-slow", ("link",), ("some", "leader"), (3, 15), _NETWORK),
-        Kind("link-lossy", ("link",), ("some", "leader"), (3, 15), _NETWORK),
-        Kind("link-silent", ("link",), ("some", "leader"), (3, 15), _NETWORK),
-        Kind("acks-dropped", ("link",), ("some", "leader"), (3, 15), _NETWORK),
-        Kind("request-delayed", ("link",), ("all",), (3, 15), _NETWORK),
-        Kind("connection-reset", ("link",), ("some", "leader"), (2, 10), _NETWORK),
+        Kind("link-slow", ("link",), ("some", "leader"), (3, 15), _PROXY),
+        Kind("link-lossy", ("link",), ("some", "leader"), (3, 15), _PROXY),
+        Kind("link-silent", ("link",), ("some", "leader"), (3, 15), _PROXY),
+        Kind("acks-dropped", ("link",), ("some", "leader"), (3, 15), _PROXY),
+        Kind("request-delayed", ("link",), ("all",), (3, 15), _PROXY),
+        Kind("connection-reset", ("link",), ("some", "leader"), (2, 10), _PROXY),
         Kind("power-one", ("power",), _ONE_OR_FOUND, (0.2, 5), _LOOP, takes=True),
         Kind("power-all", ("power",), ("all",), (0.2, 3), _LOOP, takes=True),
         Kind("power-rolling", ("power",), ("order",), (0.2, 3), _LOOP, takes=True),
         Kind("pause-power-cut", ("power", "composite"), ("order",), (1, 8), _LOOP, takes=True),
-        Kind(
-            "fsync-error", ("disk",), ("one",), (1, 8), frozenset({"ext4-shutdown"}), takes=True, damages=True
-        ),
+        Kind("fsync-error", ("disk",), ("one",), (1, 8), _FAILING, takes=True, damages=True),
+        Kind("slow-disk", ("disk",), _ONE_OR_FOUND, (2, 10), _LOOP, takes=True),
         Kind("disk-full", ("disk",), ("one",), (2, 8), _LOOP, takes=True),
         Kind("bit-flip", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
+        Kind("zero-sector", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
         Kind("truncate", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
+        Kind("stale-chunk", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
         Kind("lost-disk", ("disk",), ("one",), (0.2, 5), _LOOP, takes=True, damages=True),
         Kind("clock-step", ("clock",), ("some",), (1, 15), frozenset({"faketime"})),
         Kind("clock-strobe", ("clock",), ("some",), (2, 10), frozenset({"faketime"})),

@@ -95,7 +95,8 @@ def plan(
 
     `names` are kinds and groups; `quiet` is the part of periods without a fault; `interval` the length of a period and
     `spacing` the time between two faults of one, both (least, most) seconds. `at_least` says of kinds or groups how
-    many faults there must be ("all" counts every fault). Raises UnknownKindError, and PlanError when the time is too short.
+    many faults there must be ("all" counts every fault). Raises UnknownKindError, and PlanError when the time
+    is too short.
     """
     random = Random(f"plan {seed}")
     kinds = [kind for kind in resolve(names) if not kind.damages or _minority(nodes)]
