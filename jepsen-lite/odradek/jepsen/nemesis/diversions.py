@@ -129,6 +129,7 @@ class Diversions:
         self._lock = threading.RLock()
         self._taken: dict[Link, int] = {}
         self._standing: dict[Link, Behaviour] = {}
+        self._open: set[Link] = set()
         #: Of links that stand: the counts when a fault was laid over them.
         self._before: dict[Link, Mapping[str, int]] = {}
 
@@ -139,7 +140,7 @@ class Diversions:
     def divert(self, fault: int, wanted: Mapping[Link, Behaviour]) -> list[Link]:
         """Put those links that no other fault has under a behaviour, at once. Returns them.
 
-        Raises OSError, CalledProcessError: nothing is left then.
+        Raises OSError, CalledProcessError, or the ExceptionGroup of `heal`: nothing that can be undone is left then.
         """
         with self._lock:
             got = {link: behaviour for link, behaviour in wanted.items() if link not in self._taken}
@@ -215,6 +216,7 @@ class Diversions:
         for link, behaviour in wanted.items():
             address, port = self._target(link)
             proxy_port = self._proxy.open(str(link), (address, port), behaviour)
+            self._open.add(link)
             divert = Divert(address, port, self._proxy.address, proxy_port)
             diverts.setdefault(self._namespace(link), []).append(divert)
         for namespace, rules in diverts.items():
@@ -244,6 +246,9 @@ class Diversions:
         return counts
 
     def _close(self, link: Link, deliver: bool) -> Mapping[str, int]:
+        if link not in self._open:
+            return {}
+        self._open.discard(link)
         return self._proxy.close(str(link), deliver=deliver)
 
     def _target(self, link: Link) -> tuple[str, int]:

@@ -200,7 +200,9 @@ class RequestDelayed(_Fault):
         apis, listener = DELAYED[case]
         links = links_to(self._cluster, struck, [listener])
         if case == "replica-fetch":  # more at once would be an outage, which other faults are for
-            links = self._some(links, 1)
+            leader = self._target._replace(aim="leader").found(self._cluster, random)
+            led = [link for link in links if link.node in leader]
+            links = self._some(led or links, 1)
         chance = 1.0 if case == "alter-partition" else random.uniform(0.05, 1.0)
         holds = tuple(
             Hold(api.value, requests=random.randint(1, 3), chance=chance, cut_client=random.random() < 0.6)

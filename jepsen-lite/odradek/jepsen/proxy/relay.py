@@ -124,6 +124,10 @@ class Lane:
         self.has_ended = True
         self._run()
 
+    def connected(self) -> None:
+        """The sink is there; what came before it waits. (Reading could be paused, but not before it has begun.)"""
+        self._run()
+
     def set_full(self, is_full: bool) -> None:
         self._is_full = is_full
         self._flow()
@@ -148,6 +152,9 @@ class Lane:
 
     def _run(self) -> None:
         queue = self._queue
+        if self.sink.transport is None:
+            self._flow()
+            return  # until `connected`
         now = now_ms()
         while queue and queue[0].at_ms <= now:
             delivery = queue.popleft()
@@ -202,8 +209,6 @@ class Conduit:
         return self._up if upwards else self._down
 
     def dial(self) -> None:
-        assert self.client.transport is not None
-        self.client.transport.pause_reading()
         self._dialling = asyncio.get_running_loop().create_task(self._dial())
 
     async def _dial(self) -> None:
@@ -213,16 +218,18 @@ class Conduit:
                 await loop.create_connection(lambda: self._server, *self._target)
         except (OSError, TimeoutError):
             self._state.counts["not_connected"] += 1
+            self._dialling = None
             self.abort()
+            self._look_whether_over()
             return
-        if not self.client.is_open:
+        self._dialling = None
+        if self._is_over:
             self._server.abort()
-        elif self.client.transport is not None:
-            self.client.transport.resume_reading()
+        self._up.connected()
 
     def on_data(self, data: bytes, upwards: bool) -> None:
         lane, exchange = self.lane(upwards), self._exchange
-        if lane.is_empty and exchange.is_idle:
+        if lane.is_empty and exchange.is_idle and lane.sink.transport is not None:
             self._state.counts["bytes_up" if upwards else "bytes_down"] += len(data)
             lane.sink.write(data)
             return
@@ -255,8 +262,7 @@ class Conduit:
     @property
     def _is_waiting(self) -> bool:
         """Something is still to happen although both ends are closed."""
-        dialling = self._dialling is not None and not self._dialling.done()
-        return dialling or bool(self._replays) or bool(self._replaying)
+        return self._dialling is not None or bool(self._replays) or bool(self._replaying)
 
     def on_done(self, lane: Lane) -> None:
         """All that one side sent has left, and no more will come."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from tests.unit.jepsen.proxy.loopback import Target
 from tests.unit.jepsen.proxy.requests_made import answer, produce, request
 
@@ -36,6 +38,11 @@ async def _dial(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 async def _until(link: Link, name: str, count: int) -> None:
     while link.counts().get(name, 0) < count:  # noqa: ASYNC110 - the proxy has no use for an event
+        await asyncio.sleep(0)
+
+
+async def _until_none_is_open(link: Link) -> None:
+    while link.counts()["open"]:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
 
 
@@ -71,7 +78,22 @@ async def test_a_target_that_is_not_there_is_a_reset() -> None:
     reader, _ = await _dial(await link.open("127.0.0.1"))
     with pytest.raises(ConnectionResetError):
         await reader.readexactly(1)
+    await _until_none_is_open(link)
     assert (await link.close(deliver=False))["not_connected"] == 1
+
+
+def test_what_is_sent_before_the_target_is_reached_waits() -> None:
+    uvloop.run(_send_at_once())  # the loop of the process itself: it differs in when reading begins
+
+
+async def _send_at_once() -> None:
+    async with _through(Behaviour()) as (target, link, port):
+        for number in range(20):  # the first bytes race with the proxy's own connection
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(request(FETCH, number))
+            assert await target.heard.get() == request(FETCH, number)
+            await target.ends.get()
+        await _until_none_is_open(link)
 
 
 async def test_a_late_request_arrives_though_its_client_has_gone() -> None:
