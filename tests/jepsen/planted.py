@@ -6,6 +6,7 @@ Decides: which faults there are and where they are planted. Does not decide: who
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,18 +21,26 @@ from odradek.node.app.fetch_reader import FetchReader
 from odradek.proto.kafka.record_batch import parse_header
 from odradek.storage import batch_validator, recovery
 from odradek.storage.disk import DiskError
-from odradek.storage.os_disk import OsDisk, OsFile
+from odradek.storage.os_disk import OsFile
 from odradek.storage.ring_flusher import RingFlusher
 
+_NOTHING = -1  # a descriptor with nothing behind it to sync
 Plant = Callable[[Patches], None]
 
 
-def nothing_is_synced(patch: Patches) -> None:
-    """Acknowledged once it is in the page cache."""
-    patch.setattr(OsFile, "hold", lambda self: -1)
-    patch.setattr(OsFile, "let_go", lambda self, descriptor: None)
-    for name in ("sync_dir", "sync_file"):
-        patch.setattr(OsDisk, name, lambda self, path: None)
+def segments_not_synced(patch: Patches) -> None:
+    """Records are acknowledged once they are in the page cache; everything else is synced as it should be."""
+    sync, hold, let_go = OsFile.sync, OsFile.hold, OsFile.let_go
+
+    def is_segment(file: OsFile) -> bool:
+        folder, _, name = file.path.rpartition("/")
+        return name.endswith(".log") and "-" in folder.rpartition("/")[2]
+
+    patch.setattr(OsFile, "sync", lambda self: None if is_segment(self) else sync(self))
+    patch.setattr(OsFile, "hold", lambda self: _NOTHING if is_segment(self) else hold(self))
+    patch.setattr(OsFile, "let_go", lambda self, fd: None if fd == _NOTHING else let_go(self, fd))
+    fdatasync = os.fdatasync
+    patch.setattr(os, "fdatasync", lambda fd: None if fd == _NOTHING else fdatasync(fd))
 
 
 def disk_errors_ignored(patch: Patches) -> None:
@@ -93,7 +102,7 @@ def publish_sends_again_as_somebody_else(patch: Patches) -> None:
 
 #: Faults of real disks and real requests.
 OWN: tuple[Plant, ...] = (
-    nothing_is_synced,
+    segments_not_synced,
     disk_errors_ignored,
     checksums_not_compared,
     readers_skip_a_batch_now_and_then,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from odradek.jepsen.checkers import order, queue, replicas, server_log
+from odradek.jepsen.checkers import cycles, groups, order, queue, replicas, server_log, watermarks
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.observed import acknowledged, finder_of_sends
@@ -24,11 +24,14 @@ _EXPECTED = (
 )
 
 
-def check_history(analysis: Analysis) -> dict[str, Sequence[Anomaly]]:
-    """What can be told from the clients' history alone."""
+def check_history(analysis: Analysis, ends: Mapping[str, int]) -> dict[str, Sequence[Anomaly]]:
+    """What can be told from the clients' history, and from where every key ended ({key: high watermark})."""
     return {
         "queue": queue.check(analysis),
         "order": order.check(analysis),
+        "cycles": cycles.check(analysis),
+        "watermarks": watermarks.check(analysis.operations, final=ends or None),
+        "groups": groups.check(analysis.operations, analysis.events),
     }
 
 
@@ -53,7 +56,7 @@ def check_logs(logs: Mapping[int, Path]) -> list[Anomaly]:
 
 def check(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]]:
     """By the name of the checker: everything that is wrong."""
-    results = check_history(analysis)
+    results = check_history(analysis, recorded.ends)
     if recorded.replicas:
         results["replicas"] = check_replicas(analysis, recorded)
     results["server-log"] = check_logs(recorded.logs)

@@ -23,6 +23,7 @@ from odradek.jepsen.history import NEMESIS
 from odradek.jepsen.nemesis.schedule import Step
 from odradek.jepsen.readback import read_node
 from odradek.jepsen.run.ends import high_watermarks
+from odradek.jepsen.run.facts import acknowledged_keys
 from odradek.jepsen.run.faults import Faults, RunClock
 from odradek.jepsen.run.journal import Journal
 from odradek.jepsen.run.options import Options
@@ -31,7 +32,7 @@ from odradek.jepsen.run.record import Recorded
 from odradek.jepsen.run.workers import WorkerFailed, Workers
 from odradek.jepsen.workloads.spec import WorkerSpec, final_workers, keys_of, topics_for, workers_for
 
-_WARM_UP_S = 3.0
+_WARM_UP_S, _WARM_WITHIN_S, _LOOK_S = 3.0, 60.0, 0.25
 _CALM_S = 2.0  # after healing: what is acknowledged then shows that the cluster serves again
 _CONVERGES_WITHIN_S = 90.0
 _FINAL_READS_S = 120.0
@@ -138,7 +139,7 @@ class Run:
         return specs
 
     def _break(self, nodes: ServerCluster, workers: Workers, build: Build, journal: Journal) -> None:
-        time.sleep(_WARM_UP_S)
+        self._warm_up()
         journal.phase("faults")
         self._clock = RunClock()
         faults = Faults(
@@ -153,6 +154,19 @@ class Run:
         self.recorded.troubles += [
             Anomaly(GAVE_UP, f"a fault could not be done: {what}") for what in faults.failed
         ]
+
+    def _warm_up(self) -> None:
+        """Faults come to a cluster that works: every key has acknowledged something, and some quiet seconds passed."""
+        deadline = time.monotonic() + _WARM_WITHIN_S
+        keys = {key for topics in self.recorded.topics.values() for key in keys_of(topics)}
+        while missing := keys - acknowledged_keys(self._histories.glob("*-send-*.jsonl")):
+            if time.monotonic() > deadline:
+                self._trouble(
+                    GAVE_UP, f"nothing was acknowledged in {_WARM_WITHIN_S:.0f} s by {sorted(missing)}"
+                )
+                break
+            time.sleep(_LOOK_S)
+        time.sleep(_WARM_UP_S)
 
     def _converge(self, nodes: ServerCluster) -> None:
         began = time.monotonic()

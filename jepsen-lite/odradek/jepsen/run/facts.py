@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from odradek.jepsen.checkers.observed import polled
-from odradek.jepsen.history import NEMESIS, Event, Operation
+from odradek.jepsen.history import NEMESIS, Event, Operation, read
 
 #: Kinds that cut the power, and whether of all nodes.
 POWER_CUTS = {
@@ -53,6 +53,17 @@ def unread(ends: Mapping[str, int], keys: Iterable[str], operations: Sequence[Op
     return sorted(
         key for key in keys if key not in ends or (ends[key] and reached.get(key, -1) < ends[key] - 1)
     )
+
+
+def acknowledged_keys(histories: Iterable[Path]) -> set[str]:
+    """Keys of which a record was acknowledged, in histories that are still being written."""
+    return {
+        micro[1]
+        for history in histories
+        for event in read(history)
+        if event.type == "ok" and event.f == "send"
+        for micro in event.value
+    }
 
 
 def commit_of(folder: Path) -> str:
