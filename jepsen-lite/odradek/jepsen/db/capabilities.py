@@ -167,11 +167,10 @@ def _scratch(place: Path) -> Iterator[_Scratch]:
     """Claimed like a run, so that others leave it alone, and take it away should this process die."""
     tag = f"probe{os.getpid()}"
     folder = Path(tempfile.mkdtemp(prefix="odk-probe-", dir=place))
-    claim = leftovers.claim(tag, folder)
     try:
-        yield _Scratch(network.plan(tag, 1), folder)
+        with leftovers.claimed(tag, folder):
+            yield _Scratch(network.plan(tag, 1), folder)
     finally:
-        leftovers.release(claim)
         shutil.rmtree(folder, ignore_errors=True)
 
 

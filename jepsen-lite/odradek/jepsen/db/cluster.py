@@ -11,8 +11,6 @@ nodes and clients, and the proxy, do not reach these questions.
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -239,40 +237,29 @@ def cluster(
     Logs and settings stay, images go. Raises TagTaken when a living run uses the tag, OSError when the machine does not
     do its part.
     """
-    leftovers.sweep()
-    net = network.plan(tag, nodes)
-    folder = folder.resolve()
-    claim = leftovers.claim(tag, folder)
     made: list[ServerNode] = []
-    try:
-        network.set_up(net)
-        addresses = {node: host.address for node, host in net.nodes.items()}
-        for node, host in net.nodes.items():
-            own = folder / f"node{node}"
-            image = LoopImage(own / leftovers.IMAGE, own / leftovers.MOUNT_POINT, image_mib)
-            made.append(ServerNode(node, host, own, image, flavour, addresses))
-            image.create()
-            image.mount()
-        yield ServerCluster(flavour, net, {node.id: node for node in made})
-    finally:
-        with _uninterrupted():
-            await_starts()
-            for one in made:
-                one.kill()
-            leftovers.release(claim)
+    with claimed_network(nodes, folder, tag) as net:
+        try:
+            addresses = {node: host.address for node, host in net.nodes.items()}
+            for node, host in net.nodes.items():
+                own = folder.resolve() / f"node{node}"
+                image = LoopImage(own / leftovers.IMAGE, own / leftovers.MOUNT_POINT, image_mib)
+                made.append(ServerNode(node, host, own, image, flavour, addresses))
+                image.create()
+                image.mount()
+            yield ServerCluster(flavour, net, {node.id: node for node in made})
+        finally:
+            with leftovers.uninterrupted():
+                await_starts()
+                for one in made:
+                    one.kill()
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the end, in the main thread; elsewhere it does not arrive anyhow."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+def claimed_network(nodes: int, folder: Path, tag: str) -> Iterator[network.Network]:
+    """The namespaces of a cluster with nothing in them, after a sweep; what is made below the folder goes too."""
+    leftovers.sweep()
+    net = network.plan(tag, nodes)
+    with leftovers.claimed(tag, folder):
+        network.set_up(net)
+        yield net

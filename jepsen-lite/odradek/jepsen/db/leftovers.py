@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -64,6 +65,33 @@ def claim(tag: str, folder: Path) -> Claim:
     finally:
         aside.unlink()
     return made
+
+
+@contextlib.contextmanager
+def claimed(tag: str, folder: Path) -> Iterator[Claim]:
+    """A claim that is released at the end, with all that belongs to it. Raises TagTaken."""
+    made = claim(tag, folder)
+    try:
+        yield made
+    finally:
+        with uninterrupted():
+            release(made)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C comes after it, in the main thread; elsewhere it does not arrive anyhow."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def claims() -> list[Claim]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -183,15 +182,6 @@ def test_a_topic_that_was_there_before_or_cannot_be_is_refused() -> None:
 def test_a_topic_that_nobody_takes_ends_in_time() -> None:
     with pytest.raises(TimeoutError, match="creation of q"):
         Told().create_topic("q", timeout_s=0.05)
-
-
-def test_an_interrupt_during_the_end_comes_after_it() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), cluster_module._uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done.append("all")
-    assert done == ["all"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_end_whose_set_up_fails_takes_away_what_was_made(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,23 @@ def test_files_that_are_no_claims_are_nobodys(tmp_path: Path, claims: Path) -> N
     (claims / "found.json").write_text(json.dumps({"other": 1}))
     (claims / "torn.json").write_text('{"tag": "to')
     assert leftovers.claims() == [made]
+
+
+def test_an_interrupt_during_the_end_comes_after_it() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), leftovers.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("all")
+    assert done == ["all"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_claim_is_released_whatever_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[leftovers.Claim] = []
+    monkeypatch.setattr(leftovers, "release", released.append)
+    with pytest.raises(KeyboardInterrupt), leftovers.claimed("mine", tmp_path) as made:
+        raise KeyboardInterrupt
+    assert released == [made]
 
 
 MOUNTINFO = """\
