@@ -17,7 +17,7 @@ from zlib import crc32
 _HEAD = Struct(">QI")
 _CRC = Struct(">I")
 
-Headers = list[tuple[str, bytes | str | None]]
+Headers = list[tuple[str, bytes]]
 
 
 class Corrupt(Exception):

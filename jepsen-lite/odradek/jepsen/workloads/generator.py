@@ -162,3 +162,21 @@ class Crashes:
         if self._mean_s <= 0:
             return NEVER
         return now + int(self._random.expovariate(1 / self._mean_s) * 1_000_000_000)
+
+
+class Lives:
+    """How long members of a group stay, and stay away: half of the mean for certain, the rest at random."""
+
+    def __init__(self, random: Random, life_s: float, away_s: float) -> None:
+        self._random = random
+        self._life_s = life_s
+        self._away_s = away_s
+
+    def stay_ns(self) -> int:
+        return int(self._long(self._life_s) * 1_000_000_000)
+
+    def away_s(self) -> float:
+        return self._long(self._away_s)
+
+    def _long(self, mean: float) -> float:
+        return mean / 2 + self._random.expovariate(2 / mean)

@@ -29,14 +29,19 @@ def common(spec: WorkerSpec) -> dict[str, Any]:
 
 
 def producer(spec: WorkerSpec) -> dict[str, Any]:
-    """acks=all and idempotent; a record without an acknowledgement after 10 s is an info."""
+    """acks=all and idempotent; a record without an acknowledgement after 10 s is an info.
+
+    Options: "delivery_timeout_ms" (10000), "answer_timeout_ms" (5000): after so long a request is sent again.
+    """
+    answer_ms = int(spec.options.get("answer_timeout_ms", 5_000))
     return common(spec) | {
         "acks": "all",
         "enable.idempotence": True,
         "retries": 2_147_483_647,
         "message.timeout.ms": int(spec.options.get("delivery_timeout_ms", 10_000)),
         "linger.ms": 5,
-        "request.timeout.ms": 5_000,
+        "request.timeout.ms": answer_ms,
+        "socket.timeout.ms": answer_ms,
     }
 
 

@@ -126,8 +126,50 @@ def _queue(place: _Place) -> _Lines:
     return lines + place.worker("kafka-watermarks", 1, 2)
 
 
-_WORKLOADS: Final[dict[str, Callable[[_Place], _Lines]]] = {"queue": _queue}
-_TOPICS: Final[dict[str, dict[str, int]]] = {"queue": {"q0": 2, "q1": 2, "q2": 2, "q3": 2}}
+def _idempotent(place: _Place) -> _Lines:
+    """Senders that try again far sooner than they need to; readers as far as the checkers need them."""
+    rate = float(place.options.get("rate", 1_000))
+    named = 60.0 if place.grpc else 0.0
+    share = (rate - named) / 3
+    lines: _Lines = []
+    for timeout_ms in (150, 400, 1_000):
+        lines += place.worker(
+            "kafka-send", 1, share, answer_timeout_ms=timeout_ms, delivery_timeout_ms=15_000
+        )
+    if place.grpc:
+        lines += place.worker("grpc-named-send", 1, named, answer_timeout_ms=300)
+    return lines + place.worker("kafka-read", 1, 8, mode="assign") + place.worker("kafka-watermarks", 1, 2)
+
+
+def _groups(place: _Place) -> _Lines:
+    """Two groups, one of either style, whose members come and go; both doors are in the eager one."""
+    rate = float(place.options.get("rate", 600))
+    lines = place.worker("kafka-send", 1, rate)
+    lines += place.worker("kafka-member", 3, 6, group="eager", style="eager")
+    lines += place.worker("kafka-member", 3, 6, group="cooperative", style="cooperative")
+    if place.grpc:
+        lines += place.worker("grpc-member", 1, 6, group="eager")
+    lines += place.worker("kafka-committed", 1, 4, groups=["eager", "cooperative"])
+    return lines + place.worker("kafka-watermarks", 1, 1)
+
+
+def _metadata(place: _Place) -> _Lines:
+    """Clients that create, delete, change and look at a few topics, each at a node of its choice."""
+    return place.worker("kafka-admin", 3, float(place.options.get("rate", 12)) / 3)
+
+
+_WORKLOADS: Final[dict[str, Callable[[_Place], _Lines]]] = {
+    "queue": _queue,
+    "idempotent": _idempotent,
+    "groups": _groups,
+    "metadata": _metadata,
+}
+_TOPICS: Final[dict[str, dict[str, int]]] = {
+    "queue": {"q0": 2, "q1": 2, "q2": 2, "q3": 2},
+    "idempotent": {"i0": 2, "i1": 2, "i2": 2},
+    "groups": {"g0": 4, "g1": 2},
+    "metadata": {},  # its clients create their own
+}
 
 
 def workloads() -> list[str]:
