@@ -9,18 +9,20 @@ stall shows when it began; an acknowledgement to the step in which it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from odradek.jepsen.checkers.verdict import quantile
-from odradek.jepsen.history import NEMESIS, NEVER, Event, Operation
+from odradek.jepsen.history import NEMESIS, Event, Operation
 
 MOST_POINTS = 1_000
 MOST_KEYS = 8
 
 _STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _SENDING = ("send", "txn")
+_MICRO = ("send", "poll", "txn")
 
 
 class Fault(NamedTuple):
@@ -55,7 +57,7 @@ class Span:
 
     @property
     def steps(self) -> int:
-        return max(1, int(self.seconds / self.step) + 1)
+        return (self.last - self.first) // int(self.step * 1e9) + 1
 
     def second(self, time: int) -> float:
         return (time - self.first) / 1e9
@@ -107,7 +109,9 @@ def span_of(history: Sequence[Event]) -> Span:
     """Of an empty history: one step at zero."""
     first, last = (history[0].time, history[-1].time) if history else (0, 0)
     seconds = (last - first) / 1e9
-    step = next((step for step in _STEPS_S if seconds / step < MOST_POINTS), seconds / (MOST_POINTS - 1))
+    step = next(
+        (step for step in _STEPS_S if seconds / step < MOST_POINTS), float(seconds // (MOST_POINTS - 1) + 1)
+    )
     return Span(first, last, step)
 
 
@@ -144,64 +148,49 @@ def phases_of(history: Iterable[Event], span: Span) -> list[tuple[float, str]]:
 
 
 def _sends(operations: Iterable[Operation], span: Span) -> tuple[list[int], list[int], list[list[float]]]:
-    steps, first, step_ns = span.steps, span.first, span.step * 1e9
+    steps, first, step_ns = span.steps, span.first, int(span.step * 1e9)
     acknowledged, unacknowledged = [0] * steps, [0] * steps
     latencies: list[list[float]] = [[] for _ in range(steps)]
-    for invoke, completion in operations:
-        if invoke.f not in _SENDING:
+    for (begin, _, _, _, f, _, _, _), (end, _, _, kind, _, value, _, _) in operations:
+        if f not in _SENDING:
             continue
-        begun = int((invoke.time - first) / step_ns)
-        if completion.type != "ok":
-            unacknowledged[begun] += 1
+        if kind != "ok":
+            unacknowledged[(begin - first) // step_ns] += 1
             continue
-        sent = sum(1 for micro in completion.value if micro[0] == "send")
+        sent = sum([1 for micro in value if micro[0] == "send"])
         if sent:
-            acknowledged[int((completion.time - first) / step_ns)] += sent
-            latencies[begun].append((completion.time - invoke.time) / 1e9)
+            acknowledged[(end - first) // step_ns] += sent
+            latencies[(begin - first) // step_ns].append((end - begin) / 1e9)
     return acknowledged, unacknowledged, latencies
 
 
 def _unseen(history: Iterable[Event], span: Span) -> tuple[dict[str, list[int]], list[int]]:
-    step_ns = span.step * 1e9
+    """By key, and of all keys. A record is unseen once it is acknowledged and until anybody has read it."""
+    first, step_ns, steps = span.first, int(span.step * 1e9), span.steps
     waiting: dict[Any, str] = {}
     read: set[Any] = set()
-    now: dict[str, int] = {}
-    counts: dict[str, list[int]] = {}
-    at_step = 0
-
-    def close(until: int) -> None:
-        for key, count in now.items():
-            counts[key][at_step:until] = [count] * (until - at_step)
-
-    for event in history:
-        if event.type != "ok" or event.f not in ("send", "poll", "txn") or event.time == NEVER:
+    changes: dict[str, list[int]] = {}
+    for time, _, _, kind, f, value, _, _ in history:
+        if kind != "ok" or f not in _MICRO or not value:
             continue
-        step = int((event.time - span.first) / step_ns)
-        if step > at_step:
-            close(step)
-            at_step = step
-        for key, value, is_send in _seen_in(event):
-            if is_send:
-                if value not in read and value not in waiting:
-                    waiting[value] = key
-                    now[key] = now.get(key, 0) + 1
-                    counts.setdefault(key, [0] * span.steps)
-            elif value not in read:
-                read.add(value)
-                if (sent_to := waiting.pop(value, None)) is not None:
-                    now[sent_to] -= 1
-    close(span.steps)
-    total = [sum(column) for column in zip(*counts.values())] if counts else [0] * span.steps
+        step = (time - first) // step_ns
+        for micro in value:
+            if micro[0] == "send":
+                sent = micro[2][1]
+                if sent not in read and sent not in waiting:
+                    waiting[sent] = key = micro[1]
+                    if key not in changes:
+                        changes[key] = [0] * steps
+                    changes[key][step] += 1
+            elif len(micro) > 1:
+                for records in micro[1].values():
+                    for record in records:
+                        seen = record[1]
+                        if seen not in read:
+                            read.add(seen)
+                            if (sent_to := waiting.pop(seen, None)) is not None:
+                                changes[sent_to][step] -= 1
+    counts = {key: list(accumulate(by_step)) for key, by_step in changes.items()}
+    total = [sum(column) for column in zip(*counts.values())] if counts else [0] * steps
     most = sorted(counts, key=lambda key: (-counts[key][-1], -max(counts[key]), key))[:MOST_KEYS]
     return {key: counts[key] for key in most}, total
-
-
-def _seen_in(event: Event) -> Iterator[tuple[str, Any, bool]]:
-    """Key, value, and whether it was sent (or else read)."""
-    for micro in event.value or ():
-        if micro[0] == "send":
-            yield micro[1], micro[2][1], True
-        elif len(micro) > 1:
-            for key, records in micro[1].items():
-                for record in records:
-                    yield key, record[1], False
