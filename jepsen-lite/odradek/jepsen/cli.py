@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m odradek.jepsen",
-        description="Breaks a real cluster on this machine while clients use it, and says whether it kept its promises.",
+        description="Breaks a real cluster while clients use it, and says whether it kept its promises.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
@@ -91,17 +91,18 @@ def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from odradek.jepsen.db.capabilities import probe
     from odradek.jepsen.run.machine import survey
     from odradek.jepsen.run.session import perform
 
     options = options_of(given)
-    survey_ = survey(options)
-    for line in survey_.lines:
+    machine = survey(options, probe())
+    for line in machine.lines:
         say(line)
     options.folder.mkdir(parents=True)
     command = _command(arguments, options.seed)
     say(f"{command}\nresults in {options.folder}")
-    verdict = perform(options, command, survey_.capabilities, survey_.able, say)
+    verdict = perform(options, command, machine, say)
     for line in verdict.lines():
         say(line)
     say(f"report: {options.folder / 'report.html'}")

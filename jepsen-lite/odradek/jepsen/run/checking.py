@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from odradek.jepsen.checkers import cycles, groups, order, queue, replicas, server_log, watermarks
+from odradek.jepsen.checkers import cycles, groups, order, queue, recovery, replicas, server_log, watermarks
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.observed import acknowledged, finder_of_sends
@@ -32,7 +32,21 @@ def check_history(analysis: Analysis, ends: Mapping[str, int]) -> dict[str, Sequ
         "cycles": cycles.check(analysis),
         "watermarks": watermarks.check(analysis.operations, final=ends or None),
         "groups": groups.check(analysis.operations, analysis.events),
+        "recovery": check_recovery(analysis),
     }
+
+
+def check_recovery(analysis: Analysis) -> list[Anomaly]:
+    """`unrecovered`: after a fault was healed, some key was written to and never acknowledged again."""
+    never = recovery.unrecovered(recovery.measure(analysis.operations, analysis.events))
+    return [
+        Anomaly(
+            "unrecovered",
+            f"after {one.name} (fault {one.number}) {one.key} acknowledged nothing more",
+            data=one.key,
+        )
+        for one in never
+    ]
 
 
 def check_replicas(analysis: Analysis, recorded: Recorded) -> list[Anomaly]:

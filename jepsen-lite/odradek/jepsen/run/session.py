@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from odradek.jepsen.checkers import availability, recovery
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.verdict import (
     Asked,
-    Capability,
     Policy,
     RunFacts,
     Verdict,
@@ -37,6 +37,7 @@ from odradek.jepsen.report.junit import junit
 from odradek.jepsen.run import facts
 from odradek.jepsen.run.checking import check
 from odradek.jepsen.run.execute import Run
+from odradek.jepsen.run.machine import Survey
 from odradek.jepsen.run.options import Options
 from odradek.jepsen.run.record import Recorded
 
@@ -63,11 +64,9 @@ def steps_of(options: Options, able: Sequence[str]) -> Sequence[Step]:
     )
 
 
-def perform(
-    options: Options, command: str, capabilities: Sequence[Capability], able: Sequence[str], say: Say
-) -> Verdict:
+def perform(options: Options, command: str, machine: Survey, say: Say) -> Verdict:
     """Carry out a run and write everything into its folder. Raises what `Run.carry_out` raises."""
-    steps = steps_of(options, able)
+    steps = steps_of(options, machine.able)
     began, started_at = time.monotonic(), datetime.datetime.now(datetime.UTC)
     recorded = Run(options, steps, say).carry_out()
     took = time.monotonic() - began
@@ -84,7 +83,7 @@ def perform(
         flavour=options.flavour,
         workloads=options.workloads,
         nemeses=options.nemeses,
-        capabilities=capabilities,
+        capabilities=machine.capabilities,
         asked=_asked(options, steps),
         **_told_by(analysis, recorded),
     )
@@ -107,7 +106,10 @@ def _asked(options: Options, steps: Sequence[Step]) -> Asked:
 def _told_by(analysis: Analysis, recorded: Recorded) -> dict[str, Any]:
     """The facts that are in the history."""
     cuts, of_all = facts.count_power_cuts(analysis.events)
+    available = availability.measure(analysis.operations)
     return {
+        "recoveries": recovery.by_name(recovery.measure(analysis.operations, analysis.events)),
+        "availability": None if available is None else available.share,
         "operations": count_operations(analysis.operations),
         "acknowledged": count_acknowledged(analysis.operations),
         "faults": facts.count_faults(analysis.events),
