@@ -143,14 +143,20 @@ def _time(event: Event) -> int:
 def pair(events: Iterable[Event]) -> list[Operation]:
     """Operations in the order of their invocations. Remarks (info and ok events without an invocation) are left out."""
     open_: dict[tuple[str, int], int] = {}
-    operations: list[Operation] = []
+    invocations: list[Event] = []
+    completions: list[Event | None] = []
     for event in events:
         name = (event.process, event.op)
         if event.type == "invoke":
             if name in open_:
                 raise HistoryError(f"operation {name} is invoked twice")
-            open_[name] = len(operations)
-            operations.append(Operation(event, event._replace(time=NEVER, type="info", error="no-answer")))
+            open_[name] = len(invocations)
+            invocations.append(event)
+            completions.append(None)
         elif (place := open_.pop(name, None)) is not None:
-            operations[place] = Operation(operations[place].invoke, event)
-    return operations
+            completions[place] = event
+    return [Operation(invoke, told or _no_answer(invoke)) for invoke, told in zip(invocations, completions)]
+
+
+def _no_answer(invoke: Event) -> Event:
+    return invoke._replace(time=NEVER, type="info", error="no-answer")
