@@ -293,7 +293,7 @@ class Conduit:
             has_left = lane.sink.write(delivery.data)
             if delivery.late and has_left:
                 counts["delivered_late"] += 1
-                if lane.has_ended:
+                if lane.has_ended or not self.client.is_open:
                     counts["delivered_after_close"] += 1
             elif not has_left:
                 counts["undelivered"] += 1

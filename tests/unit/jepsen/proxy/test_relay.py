@@ -18,7 +18,8 @@ from odradek.jepsen.proxy.relay import PENDING_BYTES_MAX
 from odradek.proto.kafka.api import ApiKey
 
 END_TXN, FETCH = ApiKey.END_TXN.value, ApiKey.FETCH.value
-SOON = 20.0  # ms; nothing here depends on it
+#: Milliseconds: as good as at once, and not before the test says so.
+SOON, LATER = 20.0, 600_000.0
 
 
 @asynccontextmanager
@@ -96,28 +97,38 @@ async def _send_at_once() -> None:
         await _until_none_is_open(link)
 
 
+async def test_a_request_that_is_held_arrives_when_its_time_has_come() -> None:
+    async with _through(Behaviour(holds=(Hold(END_TXN, SOON, SOON),))) as (_, link, port):
+        reader, writer = await _dial(port)
+        writer.write(request(END_TXN, 1) + request(END_TXN, 2))
+        assert await reader.readexactly(2 * len(answer(1))) == answer(1) + answer(2)
+        assert link.counts()["held"] == link.counts()["delivered_late"] == 1
+
+
 async def test_a_late_request_arrives_though_its_client_has_gone() -> None:
-    async with _through(Behaviour(holds=(Hold(END_TXN, SOON, SOON),))) as (target, link, port):
+    async with _through(Behaviour(holds=(Hold(END_TXN, LATER, LATER),))) as (target, link, port):
         _, writer = await _dial(port)
         writer.write(request(END_TXN, 1))
-        await writer.drain()
+        await _until(link, "held", 1)
         writer.close()
         reader, writer = await _dial(port)
         writer.write(request(END_TXN, 2))
         assert await reader.readexactly(len(answer(2))) == answer(2)
         assert await target.heard.get() == request(END_TXN, 2), "the later one passes"
+        link.reset(deliver=True)
         assert await target.heard.get() == request(END_TXN, 1)
-        await target.ends.get()  # the connection without a client ends when its answer has come
+        await _until_none_is_open(link)  # the connection without a client ends when its answer has come
         assert link.counts()["delivered_after_close"] == 1
 
 
 async def test_a_client_that_is_cut_off_tries_again_before_its_first_request_arrives() -> None:
-    hold = Hold(0, SOON, SOON, cut_client=True)
+    hold = Hold(0, LATER, LATER, cut_client=True)
     async with _through(Behaviour(holds=(hold,))) as (target, link, port):
         reader, writer = await _dial(port)
         writer.write(produce(1, producer_id=7))
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(1)
+        link.reset(deliver=True)
         assert await target.heard.get() == produce(1, producer_id=7)
         assert link.counts()["cut_clients"] == link.counts()["delivered_after_close"] == 1
 
@@ -161,7 +172,7 @@ async def test_silence_ends_with_a_reset_when_the_link_changes() -> None:
 
 
 async def test_a_link_that_goes_delivers_what_it_holds() -> None:
-    behaviour = Behaviour(holds=(Hold(END_TXN, 60_000, 60_000),), replay=Replay(1.0, 60_000, 60_000))
+    behaviour = Behaviour(holds=(Hold(END_TXN, LATER, LATER),), replay=Replay(1.0, LATER, LATER))
     async with _through(behaviour) as (target, link, port):
         reader, writer = await _dial(port)
         writer.write(produce(1, producer_id=7) + request(END_TXN, 2) + request(FETCH, 3))
@@ -178,7 +189,7 @@ async def test_a_link_that_goes_delivers_what_it_holds() -> None:
 
 
 async def test_a_link_that_goes_may_forget_what_it_holds() -> None:
-    async with _through(Behaviour(holds=(Hold(END_TXN, 60_000, 60_000),))) as (target, link, port):
+    async with _through(Behaviour(holds=(Hold(END_TXN, LATER, LATER),))) as (target, link, port):
         _, writer = await _dial(port)
         writer.write(request(END_TXN, 2))
         await _until(link, "held", 1)
@@ -188,7 +199,7 @@ async def test_a_link_that_goes_may_forget_what_it_holds() -> None:
 
 
 async def test_a_source_is_not_read_while_too_much_is_under_way() -> None:
-    async with _through(Behaviour(up=Pace(delay_ms=60_000))) as (_, link, port):
+    async with _through(Behaviour(up=Pace(delay_ms=LATER))) as (_, link, port):
         _, writer = await _dial(port)
         writer.write(bytes(3 * PENDING_BYTES_MAX))
         await _until(link, "bytes_up", PENDING_BYTES_MAX + 1)
