@@ -122,7 +122,8 @@ def _link(fault: Callable[..., Nemesis]) -> Callable[[_Order], Nemesis]:
 
 
 def _power(order: _Order, target: Target | None = None) -> Nemesis:
-    return power.PowerCut(order.cluster, order.random, target or order.target, order.step.name)
+    name = order.step.name if target is None else "power-one"
+    return power.PowerCut(order.cluster, order.random, target or order.target, name)
 
 
 def _corruption(order: _Order) -> Nemesis:
