@@ -136,7 +136,9 @@ class Reads:
             if position is None:
                 starts[key] = None if self._habits.from_the_end else 0
             elif key not in self._held and random.random() < REWIND:
-                starts[key] = sought[key] = max(0, position - random.randint(1, REWIND_RECORDS))
+                # Where it stands from now on, whether it reads anything there before it is assigned anew or not.
+                position = max(0, position - random.randint(1, REWIND_RECORDS))
+                starts[key] = sought[key] = self._positions[key] = position
             else:
                 starts[key] = position
         self._held = frozenset(keys)
