@@ -20,11 +20,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from odradek.jepsen.checkers.anomaly import Anomaly
-from odradek.jepsen.history import NEVER, Event, Operation, pair
-
-#: Of one kind, so many anomalies are shown; the data of the last one counts the rest.
-MOST: Final = 100
+from odradek.jepsen.history import Event, Operation, pair
 
 #: Of one value at one offset, so many polls are kept as evidence, and of one value at all offsets.
 _POLLS_OF_AN_OFFSET: Final = 2
@@ -130,16 +126,11 @@ class Analysis:
                         _sight(found, number, key, pairs)
         return found
 
-    def evidence(self, seen: Iterable[Sighting], most: int = 10) -> list[Event]:
-        """The events of sightings: of a send its invocation and completion, of a poll what it told."""
-        chosen: dict[tuple[int, bool], Event] = {}
-        for number, how, _ in seen:
-            operation = self.operations[number]
-            if how == "send":
-                chosen[number, False] = operation.invoke
-            if operation.completion.time != NEVER:
-                chosen[number, True] = operation.completion
-        return list(chosen.values())[:most]
+    def evidence(self, seen: Sequence[Sighting]) -> list[Event | Operation]:
+        """The operation of a send, and what a poll told; each once."""
+        polls = {one.op: self.operations[one.op].completion for one in seen if one.how == "poll"}
+        writers = {one.op: self.operations[one.op] for one in seen if one.how == "send"}
+        return [*writers.values(), *(event for number, event in polls.items() if number not in writers)]
 
 
 def _sight(found: dict[tuple[str, int], list[Sighting]], number: int, key: str, pairs: Pairs) -> None:
@@ -150,37 +141,43 @@ def _sight(found: dict[tuple[str, int], list[Sighting]], number: int, key: str, 
                 seen.append(Sighting(number, "poll", offset))
 
 
-def sends(operation: Operation) -> Iterator[Send]:
+def sends(operation: Operation) -> list[Send]:
     """What an operation sent, in its order, with the offsets of its completion where it has them."""
     told = operation.completion.value
     asked = operation.invoke.value
-    if not isinstance(told, list | tuple):
-        told = ()
-    count = 0
-    for micro in told:
-        if micro[0] == "send":
-            count += 1
-            target = micro[2]
-            if isinstance(target, list | tuple):
-                yield Send(micro[1], target[1], target[0])
-            else:
-                yield Send(micro[1], target, None)
-    if told is asked or not isinstance(asked, list | tuple):
-        return
-    for micro in asked:
-        if micro[0] == "send":
-            count -= 1
-            if count < 0:  # the completion broke off before it
-                target = micro[2]
-                yield Send(micro[1], target[1] if isinstance(target, list | tuple) else target, None)
+    if isinstance(told, (list, tuple)):
+        if len(told) == 1 == len(asked):
+            return [_send(told[0])] if told[0][0] == "send" else []
+        sent = [_send(micro) for micro in told if micro[0] == "send"]
+        if told is asked or len(told) == len(asked):
+            return sent
+    else:
+        sent = []
+    # The completion broke off before the rest.
+    return sent + [_send(micro) for micro in asked or () if micro[0] == "send"][len(sent) :]
+
+
+def _send(micro: Sequence[Any]) -> Send:
+    _, key, target = micro
+    return Send(key, target[1], target[0]) if isinstance(target, (list, tuple)) else Send(key, target, None)
 
 
 def polled(completion: Event) -> Iterator[tuple[str, Pairs]]:
     """What a completion saw, key by key, one poll after the other."""
-    if isinstance(completion.value, list | tuple):
+    if isinstance(completion.value, (list, tuple)):
         for micro in completion.value:
             if micro[0] == "poll" and len(micro) > 1 and micro[1]:
                 yield from micro[1].items()
+
+
+def corrupt(event: Event) -> Iterator[tuple[str, int, str]]:
+    """Key, offset and what is wrong, of each record that a poll could not decode."""
+    for record in more(event, "corrupt") or ():
+        if isinstance(record, Mapping):
+            yield record["key"], record["offset"], record["reason"]
+        else:
+            key, offset, reason = record
+            yield key, offset, reason
 
 
 def more(event: Event, name: str) -> Any:
@@ -206,7 +203,9 @@ class _Draft:
     def finish(self) -> Analysis:
         for number, operation in enumerate(self._operations):
             f = operation.invoke.f
-            if f in ("send", "txn"):
+            if f == "send" and operation.completion.type == "ok" and len(operation.completion.value) == 1:
+                self._take_acknowledged(number, operation.completion.value[0])
+            elif f in ("send", "txn"):
                 self._take_sends(number, operation)
             if f in ("poll", "txn"):
                 self._take_polls(operation)
@@ -226,6 +225,15 @@ class _Draft:
             log = self._logs[key] = Log(key)
             self._at[key] = {}
         return log
+
+    def _take_acknowledged(self, number: int, micro: Sequence[Any]) -> None:
+        """What most operations are, and so without a detour."""
+        _, key, (offset, value) = micro
+        log = self._logs.get(key) or self._log(key)
+        self._committed[number] = 1
+        log.writer.setdefault(value, number)
+        if offset is not None and self._at[key].setdefault(offset, value) != value:
+            self._put(log, offset, value)
 
     def _take_sends(self, number: int, operation: Operation) -> None:
         kind = operation.type
@@ -317,27 +325,3 @@ def _order(log: Log, at: dict[int, int]) -> None:
             for one in {value, *contenders}:
                 if one in twice:
                     log.again[one].append(place)
-
-
-class Findings:
-    """What a checker has found: `MOST` of a kind in full, the rest only counted."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, int] = {}
-        self._kept: dict[str, list[Anomaly]] = {}
-
-    def wants(self, kind: str) -> bool:
-        """Counts one more of that kind; whether it is to be shown, that is, added."""
-        self._found[kind] = self._found.get(kind, 0) + 1
-        return self._found[kind] <= MOST
-
-    def add(self, kind: str, detail: str, evidence: Sequence[Event], data: Mapping[str, Any]) -> None:
-        """One that `wants` said yes to."""
-        self._kept.setdefault(kind, []).append(Anomaly(kind, detail, tuple(evidence), dict(data)))
-
-    def anomalies(self) -> list[Anomaly]:
-        """By kind, in the order in which they were added; `rest` in the data of a kind's last says how many more."""
-        for kind, kept in self._kept.items():
-            if self._found[kind] > len(kept):
-                kept[-1].data["rest"] = self._found[kind] - len(kept)
-        return [anomaly for kept in self._kept.values() for anomaly in kept]

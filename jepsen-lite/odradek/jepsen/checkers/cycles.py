@@ -33,9 +33,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from odradek.jepsen.checkers.analysis import Analysis, Findings, Log, Pairs, polled
+from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, polled
 from odradek.jepsen.checkers.anomaly import Anomaly
-from odradek.jepsen.history import NEVER, Event
+from odradek.jepsen.checkers.findings import Findings
+from odradek.jepsen.history import NEVER, Event, Operation
 
 KINDS: Final = ("G0", "G1c", "realtime-order", "G1c-realtime", "G1c-process")
 
@@ -216,13 +217,13 @@ def _add_writes(writes: Graph, log: Log, nodes: set[int]) -> None:
 
 
 def _report(analysis: Analysis, findings: Findings, kind: str, cycle: list[Edge]) -> None:
-    if not cycle or not findings.wants(kind):
+    if not cycle:
         return
     pure = all(edge.kind == "wr" for edge in cycle)
     steps = [_step(analysis, edge) for edge in cycle]
     said = "; ".join(str(step["text"]) for step in steps[:_STEPS]) + ("; ..." if len(steps) > _STEPS else "")
     data = {"pure": pure, "edges": steps[:50], "length": len(cycle)}
-    evidence = [event for edge in cycle[:_STEPS] for event in _told(analysis, edge.source)]
+    evidence = [analysis.operations[edge.source] for edge in cycle[:_STEPS]]
     findings.add(kind, f"a cycle of {len(cycle)} operations: {said}", evidence, data)
 
 
@@ -241,11 +242,6 @@ def _step(analysis: Analysis, edge: Edge) -> dict[str, object]:
         "values": list(edge.values),
         "text": text,
     }
-
-
-def _told(analysis: Analysis, number: int) -> list[Event]:
-    operation = analysis.operations[number]
-    return [operation.invoke, *([operation.completion] if operation.completion.time != NEVER else [])]
 
 
 def _latest(analysis: Analysis, findings: Findings, reads: Graph) -> dict[int, tuple[int, int]]:
@@ -272,6 +268,7 @@ def _report_time(
     first, last = (analysis.operations[number] for number in ends)
     kind = "G1c-process" if first.invoke.process == last.invoke.process else "G1c-realtime"
     if not findings.wants(kind):
+        findings.counts[kind] += 1
         return
     what = "what it led to" if read is None else f"{read[1]} of {read[0]}"
     names = [f"{operation.invoke.process}:{operation.invoke.op}" for operation in (first, last)]
@@ -283,7 +280,7 @@ def _report_time(
         "key": read and read[0],
         "value": read and read[1],
     }
-    findings.add(kind, detail, [*_told(analysis, ends[0]), *_told(analysis, ends[1])], data)
+    findings.add(kind, detail, [first, last], data)
 
 
 class _Seen(NamedTuple):
@@ -349,7 +346,7 @@ def _check_time(
         if time < began:
             first = number if began == invoke.time else latest[number][1]
             _report_time(analysis, findings, (first, seen.by[place]), (log.key, value))
-        if invoke.time > known and findings.wants("realtime-order"):
+        if invoke.time > known:
             _report_order(analysis, findings, of_key, (place, knower))
         if completion.time < time and (completion.type == "ok" or value in log.told):
             time = completion.time
@@ -360,11 +357,14 @@ def _check_time(
 def _report_order(
     analysis: Analysis, findings: Findings, of_key: tuple[Log, _Seen], places: tuple[int, int]
 ) -> None:
+    if not findings.wants("realtime-order"):
+        findings.counts["realtime-order"] += 1
+        return
     log, seen = of_key
     early, late = (log.values[place] for place in places)
     offsets = [log.offsets[place] for place in places]
     writer = log.writer[late]
-    evidence = [*_told(analysis, writer), *_told(analysis, log.writer[early])]
+    evidence: list[Event | Operation] = [analysis.operations[writer], analysis.operations[log.writer[early]]]
     by = "acknowledged"
     if seen.times[places[1]] < analysis.operations[writer].completion.time:
         by = "polled"

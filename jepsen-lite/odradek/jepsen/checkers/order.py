@@ -9,7 +9,7 @@ Decides, over an `Analysis`, the anomalies of jepsen.tests.kafka that regard ord
 Where a reader stands: `assign` forgets the keys that it does not list and starts again where it seeks; `subscribe`,
 `crash`, and an assign that is no ok forget all; a rebalance (`rebalanced` of a poll, `assigned` and `revoked`) forgets
 its keys; so do a fail and an info that had read something, since the reader may go back or not. Within an operation
-only the keys of its `rebalanced` are exempt.
+the keys of its `rebalanced` are exempt, and those of which it could not decode a record.
 
 Sending:
 
@@ -34,8 +34,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from odradek.jepsen.checkers.analysis import Analysis, Findings, Log, Pairs, Send, more, polled, sends
+from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, Send, corrupt, more, polled, sends
 from odradek.jepsen.checkers.anomaly import Anomaly
+from odradek.jepsen.checkers.findings import Findings
 from odradek.jepsen.history import Event, Operation
 
 KINDS: Final = (
@@ -130,7 +131,7 @@ class _Reading:
 
     def _poll(self, event: Event) -> None:
         reader = self._reader(event.process)
-        rebalanced = more(event, "rebalanced") or ()
+        rebalanced = {*(more(event, "rebalanced") or ()), *(key for key, _, _ in corrupt(event))}
         reader.forget(rebalanced)
         here: dict[str, int] = {}
         for key, pairs in polled(event):
@@ -183,6 +184,7 @@ class _Reading:
         skip = index > last
         kind = prefix + ("poll-skip" if skip else "nonmonotonic-poll")
         if not self._findings.wants(kind):
+            self._findings.counts[kind] += 1
             return
         offsets = [log.offsets[last] if last >= 0 else None, log.offsets[index]]
         left_out = log.values[last + 1 : index]
@@ -238,20 +240,16 @@ def _check_inside(analysis: Analysis, findings: Findings) -> None:
             if place == before + 1:
                 continue
             kind = "int-send-skip" if place > before else "int-nonmonotonic-send"
-            if findings.wants(kind):
-                offsets = [log.offsets[before], log.offsets[place]]
-                said = "others stand between" if place > before else "the later stands first"
-                detail = (
-                    f"{earlier} and {send.value} were sent by one operation to {send.key}: {said}, {offsets}"
-                )
-                between = log.values[before + 1 : place][:_NAMED]
-                data = {
-                    "key": send.key,
-                    "values": [earlier, send.value],
-                    "offsets": offsets,
-                    "between": between,
-                }
-                findings.add(kind, detail, [operation.invoke, operation.completion], data)
+            offsets = [log.offsets[before], log.offsets[place]]
+            said = "others stand between" if place > before else "the later stands first"
+            detail = f"{earlier} and {send.value} were sent by one operation to {send.key}: {said}, {offsets}"
+            data = {
+                "key": send.key,
+                "values": [earlier, send.value],
+                "offsets": offsets,
+                "between": log.values[before + 1 : place][:_NAMED],
+            }
+            findings.add(kind, detail, [operation], data)
 
 
 @dataclass(slots=True)
@@ -262,28 +260,24 @@ class _Sender:
     number: int = -1
     waiting: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def acknowledge(self, offset: int, number: int) -> None:
-        if offset > self.offset:
-            self.offset, self.number = offset, number
-
     def advance(self, time: int) -> None:
         """What was acknowledged before that time counts now."""
         while self.waiting and self.waiting[0][0] < time:
             _, offset, number = heapq.heappop(self.waiting)
-            self.acknowledge(offset, number)
+            if offset > self.offset:
+                self.offset, self.number = offset, number
 
 
 def _check_senders(analysis: Analysis, findings: Findings) -> None:
     senders: dict[tuple[str, str], _Sender] = {}
-    logs = analysis.logs
     for number, operation in enumerate(analysis.operations):
-        invoke = operation.invoke
-        if invoke.f not in ("send", "txn") or operation.type == "fail":
+        invoke, completion = operation
+        if invoke.f not in ("send", "txn") or completion.type == "fail":
             continue
         unordered = invoke.more is not None and invoke.more.get("ordered") is False
         mine: list[tuple[_Sender, int]] = []
         for send in sends(operation):
-            offset = _offset(analysis, logs[send.key], send, number)
+            offset = _offset(analysis, send, number)
             if offset is None:
                 continue
             name = (invoke.process, send.key)
@@ -294,17 +288,18 @@ def _check_senders(analysis: Analysis, findings: Findings) -> None:
                 sender.advance(invoke.time)
             if offset < sender.offset:
                 _report_sender(analysis, findings, send, offset, (sender, operation))
-            if operation.type == "ok" or (invoke.f == "send" and send.offset is not None):
+            if completion.type == "ok" or (invoke.f == "send" and send.offset is not None):
                 mine.append((sender, offset))
         for sender, offset in mine:  # after all: an operation's own sends are another matter (int-)
             if unordered:
-                heapq.heappush(sender.waiting, (operation.completion.time, offset, number))
-            else:
-                sender.acknowledge(offset, number)
+                heapq.heappush(sender.waiting, (completion.time, offset, number))
+            elif offset > sender.offset:
+                sender.offset, sender.number = offset, number
 
 
-def _offset(analysis: Analysis, log: Log, send: Send, number: int) -> int | None:
+def _offset(analysis: Analysis, send: Send, number: int) -> int | None:
     """Where a send stands. A value that stands twice, or that did not need to be there, tells nothing."""
+    log = analysis.logs[send.key]
     if send.value in log.again:
         return None
     if send.offset is not None and (analysis.committed[number] or send.value in log.told):
@@ -318,11 +313,11 @@ def _report_sender(
 ) -> None:
     sender, operation = who
     if not findings.wants("nonmonotonic-send"):
+        findings.counts["nonmonotonic-send"] += 1
         return
     earlier = analysis.operations[sender.number]
-    log = analysis.logs[send.key]
     own = [one for one in sends(earlier) if one.key == send.key]
-    before = next((one for one in own if _offset(analysis, log, one, sender.number) == sender.offset), own[0])
+    before = next((one for one in own if _offset(analysis, one, sender.number) == sender.offset), own[0])
     process = operation.invoke.process
     detail = (
         f"{process} sent {before.value} and then {send.value} to {send.key}: "
@@ -334,5 +329,4 @@ def _report_sender(
         "values": [before.value, send.value],
         "offsets": [sender.offset, offset],
     }
-    events = [earlier.invoke, earlier.completion, operation.invoke, operation.completion]
-    findings.add("nonmonotonic-send", detail, events, data)
+    findings.add("nonmonotonic-send", detail, [earlier, operation], data)

@@ -27,11 +27,13 @@ must end with reads of everything, or the polls of a client that died untold may
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from odradek.jepsen.checkers.analysis import Analysis, Findings, Log, Pairs, Sighting, more, polled, sends
+from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, corrupt, more, polled, sends
 from odradek.jepsen.checkers.anomaly import Anomaly
+from odradek.jepsen.checkers.findings import MOST, Findings
 from odradek.jepsen.history import Event
 
 KINDS: Final = (
@@ -57,51 +59,60 @@ class _Case(NamedTuple):
     data: Mapping[str, Any]
 
 
+class _Cases:
+    """What was found about values; of each kind no more than is shown, and the number of all."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def wants(self, kind: str) -> bool:
+        """Counts one more of the kind. Whether it is to be described."""
+        self.counts[kind] += 1
+        return self.counts[kind] <= MOST
+
+
 def check(analysis: Analysis) -> list[Anomaly]:
     """All anomalies of `KINDS`; every one of them is fatal."""
     findings = Findings()
+    wanted = _Cases()
     cases = [
         case
         for source in (_offsets, _lost, _unseen, _aborted, _unexpected)
         for log in analysis.logs.values()
-        for case in source(analysis, log, findings)
+        for case in source(analysis, log, wanted)
     ]
     seen = analysis.sightings({(case.key, value) for case in cases for value in case.values})
     for case in cases:
-        found = [one for value in case.values for one in seen[case.key, value]]
-        evidence = analysis.evidence(_sends_first(found))
+        evidence = analysis.evidence([one for value in case.values for one in seen[case.key, value]])
         findings.add(case.kind, case.detail, evidence, {"key": case.key, **case.data})
+    findings.counts.update(wanted.counts - findings.counts)
     _corrupt(analysis, findings)
     _precommitted(analysis, findings)
     _intermediate(analysis, findings)
     return findings.anomalies()
 
 
-def _sends_first(found: list[Sighting]) -> list[Sighting]:
-    return sorted(found, key=lambda one: one.how != "send")
-
-
-def _offsets(analysis: Analysis, log: Log, findings: Findings) -> Iterator[_Case]:
+def _offsets(analysis: Analysis, log: Log, wanted: _Cases) -> Iterator[_Case]:
     for offset, values in sorted(log.contested.items()):
-        if findings.wants("inconsistent-offsets"):
+        if wanted.wants("inconsistent-offsets"):
             detail = f"offset {offset} of {log.key} holds {_listed(values)}"
             data = {"offset": offset, "values": values}
             yield _Case("inconsistent-offsets", detail, log.key, tuple(values[:3]), data)
     for value, places in log.again.items():
-        if findings.wants("duplicate"):
+        if wanted.wants("duplicate"):
             offsets = [log.offsets[place] for place in places]
             data = {"value": value, "offsets": offsets, "nonzero": sum(map(bool, offsets)) > 1}
             detail = f"{value} stands at offsets {_listed(offsets)} of {log.key}"
             yield _Case("duplicate", detail, log.key, (value,), data)
 
 
-def _lost(analysis: Analysis, log: Log, findings: Findings) -> Iterator[_Case]:
+def _lost(analysis: Analysis, log: Log, wanted: _Cases) -> Iterator[_Case]:
     lost = [*_passed_over(analysis, log)]
     if not lost:
         return
     parts = _parts(analysis, log, {value for value, _ in lost})
     for value, rule in lost:
-        if findings.wants("lost-write"):
+        if wanted.wants("lost-write"):
             offset = log.offsets[log.index[value]]
             behind = (
                 "the reads after the faults went past it" if rule == "final" else "later ones were polled"
@@ -141,7 +152,7 @@ def _witness(log: Log, value: int, rule: str) -> int | None:
     return next((one for one in log.values[start + 1 : start + 10_000] if seen and one in seen), None)
 
 
-def _unseen(analysis: Analysis, log: Log, findings: Findings) -> Iterator[_Case]:
+def _unseen(analysis: Analysis, log: Log, wanted: _Cases) -> Iterator[_Case]:
     final = log.finally_read
     missing: list[tuple[int, bool]] = []
     for value in log.writer:
@@ -159,7 +170,7 @@ def _unseen(analysis: Analysis, log: Log, findings: Findings) -> Iterator[_Case]
         return
     parts = _parts(analysis, log, {value for value, _ in missing})
     for value, was_read in missing:
-        if findings.wants("unseen"):
+        if wanted.wants("unseen"):
             place = log.index.get(value)
             offset = None if place is None else log.offsets[place]
             what = "was polled, and is gone in the reads after the faults" if was_read else "was never polled"
@@ -191,20 +202,20 @@ def _parts(analysis: Analysis, log: Log, lost: set[int]) -> dict[int, str]:
     return {value: parts.get(value, "whole") for value in lost}
 
 
-def _aborted(analysis: Analysis, log: Log, findings: Findings) -> Iterator[_Case]:
+def _aborted(analysis: Analysis, log: Log, wanted: _Cases) -> Iterator[_Case]:
     for value in sorted(log.failed & log.index.keys(), key=log.index.__getitem__):
-        if findings.wants("G1a"):
+        if wanted.wants("G1a"):
             place = log.index[value]
             detail = f"{value} at offset {log.offsets[place]} of {log.key} was polled, but its write failed"
             data = {"value": value, "offset": log.offsets[place]}
             yield _Case("G1a", detail, log.key, (value,), data)
 
 
-def _unexpected(analysis: Analysis, log: Log, findings: Findings) -> Iterator[_Case]:
+def _unexpected(analysis: Analysis, log: Log, wanted: _Cases) -> Iterator[_Case]:
     if not log.writer:
         return  # the history does not say who wrote to this key
     for value in sorted(log.index.keys() - log.writer.keys(), key=log.index.__getitem__):
-        if findings.wants("unexpected"):
+        if wanted.wants("unexpected"):
             place = log.index[value]
             detail = f"{value} at offset {log.offsets[place]} of {log.key} was never sent there"
             data = {"value": value, "offset": log.offsets[place]}
@@ -213,11 +224,9 @@ def _unexpected(analysis: Analysis, log: Log, findings: Findings) -> Iterator[_C
 
 def _corrupt(analysis: Analysis, findings: Findings) -> None:
     for event in analysis.events:
-        for key, offset, reason in more(event, "corrupt") or ():
-            if findings.wants("corrupt-record"):
-                detail = f"the record at offset {offset} of {key} is not what was sent: {reason}"
-                data = {"key": key, "offset": offset, "reason": reason}
-                findings.add("corrupt-record", detail, [event], data)
+        for key, offset, reason in corrupt(event):
+            detail = f"the record at offset {offset} of {key} is not what was sent: {reason}"
+            findings.add("corrupt-record", detail, [event], {"key": key, "offset": offset, "reason": reason})
 
 
 def _precommitted(analysis: Analysis, findings: Findings) -> None:
@@ -226,11 +235,10 @@ def _precommitted(analysis: Analysis, findings: Findings) -> None:
         own = {(send.key, send.value): send for send in sends(operation)}
         for key, pairs in polled(operation.completion):
             for offset, value in pairs:
-                if (key, value) in own and findings.wants("precommitted-read"):
+                if (key, value) in own:
                     detail = f"a transaction polled {value} at offset {offset} of {key}, which it sent itself"
                     data = {"key": key, "value": value, "offset": offset}
-                    evidence = [operation.invoke, operation.completion]
-                    findings.add("precommitted-read", detail, evidence, data)
+                    findings.add("precommitted-read", detail, [operation], data)
 
 
 class _Group(NamedTuple):
@@ -266,7 +274,7 @@ def _intermediate(analysis: Analysis, findings: Findings) -> None:
         completion = operation.completion
         if operation.type != "ok" or operation.invoke.f not in ("poll", "txn"):
             continue
-        rebalanced = more(completion, "rebalanced") or ()
+        exempt = {*(more(completion, "rebalanced") or ()), *(key for key, _, _ in corrupt(completion))}
         reads: dict[str, list[Any]] = {}
         for key, pairs in polled(completion):
             if key in groups:
@@ -279,7 +287,7 @@ def _intermediate(analysis: Analysis, findings: Findings) -> None:
                 known = first_seen.setdefault((key, group.number), completion)
                 if completion.time < known.time:
                     first_seen[key, group.number] = completion
-            if key not in rebalanced:
+            if key not in exempt:
                 _stepped_over(analysis, analysis.logs[key], groups[key], completion, pairs, findings)
     _never_seen(analysis, groups, first_seen, findings)
 
@@ -304,14 +312,13 @@ def _stepped_over(
             place = log.index.get(later)
             if later in mine or place is None or later in log.again or log.offsets[place] > end:
                 continue
-            if place > log.index[value] and findings.wants("G1b"):
-                writer = analysis.operations[group.number]
+            if place > log.index[value]:
                 detail = (
                     f"a poll of {log.key} saw {value} and what stands behind {later}, "
                     f"which the same transaction wrote, but not {later}"
                 )
                 data = {"key": log.key, "value": value, "missing": later, "offset": log.offsets[place]}
-                findings.add("G1b", detail, [writer.invoke, writer.completion, completion], data)
+                findings.add("G1b", detail, [analysis.operations[group.number], completion], data)
 
 
 def _never_seen(
@@ -336,13 +343,12 @@ def _never_seen(
             if value in log.read or seen is None or seen.time >= after.time:
                 continue
             earlier = [v for v in group.values[: group.values.index(value)] if v in log.read]
-            if earlier and findings.wants("G1b"):
-                writer = analysis.operations[group.number]
+            if earlier:
                 detail = (
                     f"of a transaction's values in {key}, {earlier[-1]} was polled, and {value} never was"
                 )
                 data = {"key": key, "value": earlier[-1], "missing": value, "offset": None, "behind": newest}
-                findings.add("G1b", detail, [writer.invoke, writer.completion, seen, after], data)
+                findings.add("G1b", detail, [analysis.operations[group.number], seen, after], data)
 
 
 def _listed(numbers: list[int]) -> str:
