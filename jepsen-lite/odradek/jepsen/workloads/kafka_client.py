@@ -29,16 +29,18 @@ def common(spec: WorkerSpec) -> dict[str, Any]:
 
 
 def producer(spec: WorkerSpec) -> dict[str, Any]:
-    """acks=all and idempotent; a record without an acknowledgement after 10 s is an info.
+    """acks=all and idempotent; a record without an acknowledgement after two minutes is an info.
 
-    Options: "delivery_timeout_ms" (10000), "answer_timeout_ms" (5000): after so long a request is sent again.
+    So long, because librdkafka gives up its place in the sequence when a record times out, and then sends again under
+    a new epoch what may have been written: from there on it is not idempotent (see `KafkaSender`).
+    Options: "delivery_timeout_ms" (120000), "answer_timeout_ms" (5000): after so long a request is sent again.
     """
     answer_ms = int(spec.options.get("answer_timeout_ms", 5_000))
     return common(spec) | {
         "acks": "all",
         "enable.idempotence": True,
         "retries": 2_147_483_647,
-        "message.timeout.ms": int(spec.options.get("delivery_timeout_ms", 10_000)),
+        "message.timeout.ms": int(spec.options.get("delivery_timeout_ms", 120_000)),
         "linger.ms": 5,
         "request.timeout.ms": answer_ms,
         "socket.timeout.ms": answer_ms,

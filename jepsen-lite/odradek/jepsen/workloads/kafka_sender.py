@@ -65,6 +65,8 @@ class KafkaSender:
             offset = message.offset()
             self._outstanding.acknowledged(op, key, value, None if offset is None or offset < 0 else offset)
         else:
+            # After that the producer may send twice what it still holds: it is of no more use.
+            self.is_broken = self.is_broken or error.code() == KafkaError._MSG_TIMED_OUT
             self._refused(op, key, value, error.name())
 
     def _refused(self, op: int, key: str, value: int, error: str) -> None:
