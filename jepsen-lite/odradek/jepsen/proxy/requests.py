@@ -9,16 +9,18 @@ from __future__ import annotations
 from struct import Struct, error
 from typing import NamedTuple
 
-from odradek.proto.kafka.api import ApiKey
+from odradek.proto.kafka.api import APIS, ApiKey
 from odradek.proto.kafka.codec import decode
 from odradek.proto.kafka.headers import decode_request_header
 from odradek.proto.kafka.messages.produce import ProduceRequest
-from odradek.proto.kafka.primitives import DecodeError
+from odradek.proto.kafka.primitives import DecodeError, read_uvarint
 from odradek.proto.kafka.record_batch import InvalidBatchError, iter_headers
 
 _REQUEST = Struct(">ihhi")
 _ANSWER = Struct(">ii")
+_SHORT = Struct(">h")
 PRODUCE = ApiKey.PRODUCE.value
+_PRODUCE_FLEXIBLE_FROM = APIS[PRODUCE].flexible_from
 #: Requests with a number (an epoch) that shows a broker when they are out of date, or that change nothing. Not among
 #: them: OffsetCommit, for a late one of the same generation takes a group's offset back, at any Kafka.
 _NUMBERED = {ApiKey.FETCH.value, ApiKey.END_TXN.value, ApiKey.ALTER_PARTITION.value}
@@ -57,11 +59,26 @@ def _produce(frame: bytes) -> ProduceRequest | None:
 
 
 def is_answered(frame: bytes, request: Request) -> bool:
-    """Whether the broker will answer it: all but a Produce with acks=0, and what nobody can read."""
+    """Whether the broker will answer it: all but a Produce with acks=0, and what nobody can read.
+
+    Read by hand, for it is asked of every Produce in some links: before acks there is only a transactional id.
+    """
     if request.api_key != PRODUCE:
         return True
-    produce = _produce(frame)
-    return produce is not None and produce.acks != 0
+    try:
+        _, position = decode_request_header(memoryview(frame)[4:])
+        position += 4
+        if request.api_version >= _PRODUCE_FLEXIBLE_FROM:
+            length = (
+                frame[position] - 1
+            )  # an id is shorter than 127 bytes, or read wrongly, and its Produce left alone
+            position += 1
+        else:
+            (length,) = _SHORT.unpack_from(frame, position)
+            position += 2
+        return int(_SHORT.unpack_from(frame, position + max(0, length))[0]) in (1, -1)
+    except (DecodeError, IndexError, error):
+        return False
 
 
 def may_come_late(frame: bytes, request: Request) -> bool:

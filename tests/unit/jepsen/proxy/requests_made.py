@@ -9,7 +9,12 @@ from odradek.proto.kafka.records import Record
 
 
 def produce(
-    correlation_id: int, *, producer_id: int = NO_PRODUCER_ID, acks: int = -1, version: int = 9
+    correlation_id: int,
+    *,
+    producer_id: int = NO_PRODUCER_ID,
+    acks: int = -1,
+    version: int = 9,
+    transactional_id: str | None = None,
 ) -> bytes:
     """A Produce frame with one batch of one record."""
     is_named = producer_id != NO_PRODUCER_ID
@@ -21,7 +26,9 @@ def produce(
     )
     partition = ProduceRequest.PartitionProduceData(index=0, records=batch)
     topic = ProduceRequest.TopicProduceData(name="t", partition_data=[partition])
-    message = ProduceRequest(acks=acks, timeout_ms=1000, topic_data=[topic])
+    message = ProduceRequest(
+        transactional_id=transactional_id, acks=acks, timeout_ms=1000, topic_data=[topic]
+    )
     header = RequestHeader(0, version, correlation_id, "me")
     return b"".join(map(bytes, encode_request_frame(header, message)))
 

@@ -35,9 +35,10 @@ def test_the_beginning_of_an_answer() -> None:
 
 @pytest.mark.parametrize("version", [3, 8, 9, 12])
 def test_a_producer_that_wants_no_answer_gets_none(version: int) -> None:
-    for acks, answered in ((0, False), (1, True), (-1, True)):
-        frame = produce(1, acks=acks, version=version)
-        assert is_answered(frame, _read(frame)) is answered
+    for name in (None, "", "an-id" * 50):
+        for acks, answered in ((0, False), (1, True), (-1, True)):
+            frame = produce(1, acks=acks, version=version, transactional_id=name)
+            assert is_answered(frame, _read(frame)) is answered
     fetch = request(ApiKey.FETCH, 1)
     assert is_answered(fetch, _read(fetch))
 
