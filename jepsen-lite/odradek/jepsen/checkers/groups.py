@@ -17,9 +17,10 @@ shows where the group thought it was.
   given back is a fault of the client; only what must be refused by its generation is reported.
 * group-skip: a record between two acknowledged commits of a group that was never given to a member.
 
-What it takes for granted: commits are explicit, one operation each, for records of polls that have returned; nobody
-seeks; a poll of a member carries {"group": group} in `more`; "member" is a name that no other member ever has; the
-offsets of a group do not expire during the run.
+What it takes for granted: commits are explicit, one operation each (or part of a transaction: see
+`observed.asked_offsets`), for records of polls that have returned; nobody seeks; a poll of a member carries
+{"group": group} in `more`; "member" is a name that no other member ever has; the offsets of a group do not expire
+during the run.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import MOST, Findings
-from odradek.jepsen.checkers.observed import acknowledged_sends, polled
+from odradek.jepsen.checkers.observed import acknowledged_sends, asked_offsets, polled
 from odradek.jepsen.history import NEVER, Event, Operation
 
 #: A group and a key.
@@ -67,18 +68,24 @@ def _commits(
     commits: dict[Place, list[Commit]] = defaultdict(list)
     failed: dict[Place, dict[int, Operation]] = defaultdict(dict)
     for operation in operations:
-        if operation.invoke.f != "commit":
-            continue
-        asked: dict[str, Any] = operation.invoke.value
-        for key, offset in asked["offsets"].items():
-            place = (asked["group"], key)
+        for group, key, offset in asked_offsets(operation):
             if operation.type == "fail":
-                failed[place][offset] = operation
+                failed[group, key][offset] = operation
                 continue
             end = operation.completion.time if operation.type == "ok" else NEVER
-            member = str(asked.get("member", operation.invoke.process))
-            commits[place].append(Commit(operation.invoke.time, end, offset, member, operation))
+            commits[group, key].append(
+                Commit(operation.invoke.time, end, offset, _member(operation), operation)
+            )
     return commits, failed
+
+
+def _member(operation: Operation) -> str:
+    value = operation.invoke.value
+    return (
+        str(value["member"])
+        if operation.invoke.f == "commit" and "member" in value
+        else operation.invoke.process
+    )
 
 
 # -- the register

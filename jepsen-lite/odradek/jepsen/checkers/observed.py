@@ -55,6 +55,23 @@ def polled(operation: Operation) -> Iterator[tuple[str, Sequence[tuple[int, int]
                 yield from micro[1].items()
 
 
+def asked_offsets(operation: Operation) -> Iterator[tuple[str, str, int]]:
+    """Group, key and offset of everything that an operation asked to commit: a commit, or a transaction whose `more`
+    has "offsets": {group: {key: offset}}.
+    """
+    if operation.invoke.f == "commit":
+        value = operation.invoke.value
+        for key, offset in value["offsets"].items():
+            yield value["group"], key, offset
+    elif operation.invoke.f == "txn":
+        asked = (operation.completion.more or {}).get("offsets") or (operation.invoke.more or {}).get(
+            "offsets"
+        )
+        for group, offsets in (asked or {}).items():
+            for key, offset in offsets.items():
+                yield group, key, offset
+
+
 def finder_of_sends(operations: Sequence[Operation]) -> Callable[[int], Sequence[Operation]]:
     """The operations that sent a value. The history is searched at the first question only."""
     found: dict[int, Operation] = {}

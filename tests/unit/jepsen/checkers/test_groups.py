@@ -280,3 +280,12 @@ def test_offsets_without_records_are_no_skip() -> None:
     story.poll("a", 1, 4)
     story.commit("a", 5)
     assert story.kinds() == []
+
+
+def test_offsets_of_transactions_are_commits() -> None:
+    for kind, kinds in (("ok", []), ("fail", ["failed-commit-visible"])):
+        story = _Story()
+        story.events.append(Event(1, "t", 99, "invoke", "txn", [], None, {"offsets": {"g": {KEY: 5}}}))
+        story.events.append(Event(2, "t", 99, kind, "txn", []))  # type: ignore[arg-type]
+        story.committed(5, at=(3, 4))
+        assert story.kinds() == kinds

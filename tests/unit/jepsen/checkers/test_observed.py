@@ -7,6 +7,7 @@ from typing import Any
 from odradek.jepsen.checkers.observed import (
     acknowledged,
     acknowledged_sends,
+    asked_offsets,
     asked_sends,
     finder_of_sends,
     polled,
@@ -54,3 +55,16 @@ def test_the_send_of_a_value_is_found() -> None:
     assert find(9) == [LOST]
     assert find(10) == [TXN]
     assert find(11) == []
+
+
+def test_offsets_are_committed_alone_or_with_a_transaction() -> None:
+    value = {"group": "g", "member": "m", "offsets": {"q/0": 4, "q/1": 7}}
+    assert list(asked_offsets(_operation(6, "commit", value, "info", value))) == [
+        ("g", "q/0", 4),
+        ("g", "q/1", 7),
+    ]
+    more = {"offsets": {"g": {"q/0": 5}}}
+    asked = TXN._replace(invoke=TXN.invoke._replace(more=more))
+    told = TXN._replace(completion=TXN.completion._replace(more=more))
+    assert list(asked_offsets(asked)) == list(asked_offsets(told)) == [("g", "q/0", 5)]
+    assert list(asked_offsets(TXN)) == []
