@@ -342,10 +342,10 @@ def _check_time(
             continue
         invoke, completion = operations[number]
         time = seen.times[place]
-        began = invoke.time if number not in latest else max(invoke.time, latest[number][0])
-        if time < began:
-            first = number if began == invoke.time else latest[number][1]
-            _report_time(analysis, findings, (first, seen.by[place]), (log.key, value))
+        if time < invoke.time:
+            _report_time(analysis, findings, (number, seen.by[place]), (log.key, value))
+        elif time < latest.get(number, (0, 0))[0] and seen.by[place] not in latest:
+            _report_time(analysis, findings, (latest[number][1], seen.by[place]), (log.key, value))
         if invoke.time > known:
             _report_order(analysis, findings, of_key, (place, knower))
         if completion.time < time and (completion.type == "ok" or value in log.told):

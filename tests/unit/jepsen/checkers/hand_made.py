@@ -28,8 +28,16 @@ class History:
         self.events.append(Event(len(self.events), process, op, kind, f, value, error, more or None))
 
     def send(
-        self, process: str, value: int, offset: int | None, kind: Type = "ok", key: str = KEY, **more: Any
+        self,
+        process: str,
+        value: int,
+        offset: int | None,
+        kind: Type = "ok",
+        *,
+        key: str = KEY,
+        ordered: bool = True,
     ) -> None:
+        more = {} if ordered else {"ordered": False}
         op = self.begin(process, "send", [["send", key, value]], **more)
         self.end(op, kind, [["send", key, [offset, value]]])
 

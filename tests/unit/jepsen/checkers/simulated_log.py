@@ -111,7 +111,7 @@ def sender(world: World, process: str, count: int) -> Iterator[None]:
         while landed and world.chance(0.6):
             op, key, value, offset = landed.pop(world.random.randrange(len(landed)))
             world.say(process, op, "ok", "send", [["send", key, [offset, value]]])
-    for op, key, value in waiting:  # it dies: a part of what it asked for may still land
+    for _, key, value in waiting:  # it dies: a part of what it asked for may still land
         if world.chance(0.5):
             world.logs[key].append(value)
             yield
