@@ -29,7 +29,7 @@ from odradek.jepsen.run.journal import Journal
 from odradek.jepsen.run.options import Options
 from odradek.jepsen.run.prepare import Build, prepared
 from odradek.jepsen.run.record import Recorded
-from odradek.jepsen.run.workers import WorkerFailed, Workers
+from odradek.jepsen.run.workers import WorkerFailed, Workers, worker_in
 from odradek.jepsen.workloads.spec import WorkerSpec, final_workers, keys_of, topics_for, workers_for
 
 _WARM_UP_S, _WARM_WITHIN_S, _LOOK_S = 3.0, 60.0, 0.25
@@ -100,7 +100,7 @@ class Run:
 
     @contextlib.contextmanager
     def _load(self, nodes: ServerCluster, journal: Journal) -> Iterator[Workers]:
-        workers = Workers(nodes.clients.namespace, self._options.folder / "workers.log")
+        workers = Workers(self._options.folder / "workers.log", worker_in(nodes.clients.namespace))
         try:
             workers.start(self._specs(nodes))
             journal.phase("load")
@@ -121,7 +121,7 @@ class Run:
     def _specs(self, nodes: ServerCluster) -> list[WorkerSpec]:
         """The workers of all workloads; names and values stay unique when there are several."""
         specs: list[WorkerSpec] = []
-        share = self._options.rate / len(self.recorded.topics)
+        share = self._options.rate / max(1, sum(map(bool, self.recorded.topics.values())))
         for workload, topics in self.recorded.topics.items():
             made = workers_for(
                 workload,
@@ -130,7 +130,7 @@ class Run:
                 topics,
                 self._options.seed,
                 self._histories,
-                {"rate": share},
+                {"rate": share} if topics else {},
             )
             for spec in made:
                 process = f"{workload}-{spec.process}"
@@ -191,7 +191,7 @@ class Run:
         except TimeoutError as silent:
             self._trouble("no-convergence", f"final reads: {silent}")
             return
-        readers = Workers(nodes.clients.namespace, self._options.folder / "workers.log")
+        readers = Workers(self._options.folder / "workers.log", worker_in(nodes.clients.namespace))
         try:
             for workload, topics in self.recorded.topics.items():
                 until = {key: self.recorded.ends[key] for key in keys_of(topics)}

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,12 +32,19 @@ class _Running(NamedTuple):
     process: subprocess.Popen[bytes]
 
 
+def worker_in(namespace: str) -> Callable[[WorkerSpec], Sequence[str]]:
+    """The command of workers that run in that namespace."""
+    program = [sys.executable, "-m", "odradek.jepsen.workloads.worker", "--spec"]
+    return lambda spec: entering(namespace, [*program, spec.to_json()])
+
+
 class Workers:
     """Implements `nemesis.clients.Workers`. A worker is known by the name of its first incarnation."""
 
-    def __init__(self, namespace: str, log: Path) -> None:
-        self._namespace = namespace
+    def __init__(self, log: Path, command: Callable[[WorkerSpec], Sequence[str]]) -> None:
+        """`log` takes what all of them write; `command` runs one."""
         self._log = log
+        self._command = command
         self._running: dict[str, _Running] = {}
         self._replaced: list[_Running] = []  # frozen ones whose place was taken; they wake up again
 
@@ -48,12 +55,9 @@ class Workers:
             self._running[spec.process] = self._spawn(spec)
 
     def _spawn(self, spec: WorkerSpec) -> _Running:
-        command = [sys.executable, "-m", "odradek.jepsen.workloads.worker", "--spec", spec.to_json()]
         with self._log.open("ab") as log:
             # A pipe as its input: it ends with this process, whatever ends it.
-            process = subprocess.Popen(
-                entering(self._namespace, command), stdin=subprocess.PIPE, stdout=log, stderr=log
-            )
+            process = subprocess.Popen(self._command(spec), stdin=subprocess.PIPE, stdout=log, stderr=log)
         return _Running(spec, process)
 
     # -- for nemeses

@@ -134,7 +134,7 @@ def _idempotent(place: _Place) -> _Lines:
     lines: _Lines = []
     for timeout_ms in (150, 400, 1_000):
         lines += place.worker(
-            "kafka-send", 1, share, answer_timeout_ms=timeout_ms, delivery_timeout_ms=15_000
+            "kafka-send", 1, share, answer_timeout_ms=timeout_ms
         )
     if place.grpc:
         lines += place.worker("grpc-named-send", 1, named, answer_timeout_ms=300)

@@ -1,0 +1,61 @@
+"""What is counted of a history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from odradek.jepsen.history import NEMESIS, Event, Writer, pair
+from odradek.jepsen.run import facts
+
+
+def _fault(number: int, name: str, phase: str) -> Event:
+    value = {"fault": number, "name": name, "phase": phase}
+    return Event(number, NEMESIS, number, "info", "fault", value)
+
+
+_FAULTS = [
+    _fault(1, "kill", "start"),
+    _fault(1, "kill", "stop"),
+    _fault(2, "power-all", "start"),
+    _fault(3, "power-one", "start"),
+    _fault(4, "power-one", "failed"),
+    Event(9, NEMESIS, 9, "info", "phase", "healing"),
+]
+
+
+def test_faults_that_began_are_counted_and_failed_ones_are_not() -> None:
+    assert facts.count_faults(_FAULTS) == {"kill": 1, "power-all": 1, "power-one": 1}
+
+
+def test_power_cuts_are_counted_and_those_of_all_nodes_apart() -> None:
+    assert facts.count_power_cuts(_FAULTS) == (2, 1)
+
+
+def _final_poll(op: int, key: str, last: int) -> list[Event]:
+    invoke = Event(op, "final", op, "invoke", "poll", [["poll"]], None, {"final": True})
+    told = [["poll", {key: [[last - 1, 7], [last, 8]]}]]
+    return [invoke, invoke._replace(type="ok", value=told)]
+
+
+def test_keys_whose_end_no_final_read_reached_are_named() -> None:
+    operations = pair([*_final_poll(1, "a/0", 9), *_final_poll(2, "b/0", 9)])
+    ends = {"a/0": 10, "b/0": 11, "empty/0": 0}
+    assert facts.unread(ends, ["a/0", "b/0", "empty/0", "silent/0"], operations) == ["b/0", "silent/0"]
+
+
+def test_a_poll_before_the_end_is_no_final_read() -> None:
+    invoke, told = _final_poll(1, "a/0", 9)
+    operations = pair([invoke._replace(more=None), told])
+    assert facts.unread({"a/0": 10}, ["a/0"], operations) == ["a/0"]
+
+
+def test_keys_that_acknowledged_are_found_while_histories_grow(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "a-send-0.jsonl")
+    writer.write(Event(1, "a", 0, "invoke", "send", [["send", "a/0", 1]]), Event(1, "a", 1, "invoke", "send"))
+    assert facts.acknowledged_keys(tmp_path.glob("*-send-*.jsonl")) == set()
+    writer.write(Event(2, "a", 0, "ok", "send", [["send", "a/0", [0, 1]]]))
+    assert facts.acknowledged_keys(tmp_path.glob("*-send-*.jsonl")) == {"a/0"}
+
+
+def test_outside_of_a_checkout_the_commit_is_unknown(tmp_path: Path) -> None:
+    assert facts.commit_of(tmp_path) == "unknown"

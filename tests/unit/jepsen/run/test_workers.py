@@ -1,0 +1,94 @@
+"""Workers as processes, with a stand-in for what they do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from odradek.jepsen.run.workers import WorkerFailed, Workers, worker_in
+from odradek.jepsen.workloads.spec import WorkerSpec
+
+#: Writes its name, and ends at the end of its input or at SIGTERM, as a worker does.
+_STEADY = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+open(sys.argv[1], "a").write(sys.argv[2] + "\\n")
+os.read(0, 1)
+"""
+
+
+def _spec(process: str, folder: Path, role: str = "kafka-send") -> WorkerSpec:
+    history = str(folder / f"{process}.jsonl")
+    return WorkerSpec("queue", role, process, 0, 1, "", "", {}, history, 1.0)
+
+
+def _running(program: str, folder: Path) -> Callable[[WorkerSpec], Sequence[str]]:
+    return lambda spec: [sys.executable, "-c", program, str(folder / "names"), spec.name]
+
+
+def _await_names(folder: Path, count: int) -> list[str]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (folder / "names").exists():
+            names = (folder / "names").read_text().split()
+            if len(names) >= count:
+                return names
+        time.sleep(0.01)
+    raise AssertionError("workers did not start")
+
+
+@pytest.fixture
+def steady(tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(tmp_path / "log", _running(_STEADY, tmp_path))
+    workers.start([_spec("kafka-send-0", tmp_path), _spec("kafka-read-1", tmp_path, "kafka-read")])
+    yield workers
+    workers.close()
+
+
+def test_they_run_until_they_are_told_to_stop(steady: Workers, tmp_path: Path) -> None:
+    assert sorted(_await_names(tmp_path, 2)) == ["kafka-read-1", "kafka-send-0"]
+    assert steady.names() == ["kafka-read-1", "kafka-send-0"]
+    assert steady.names(producers=True) == ["kafka-send-0"]
+    steady.stop()
+    assert steady.names() == []
+
+
+def test_the_place_of_a_killed_one_is_taken_by_another_process(steady: Workers, tmp_path: Path) -> None:
+    steady.kill("kafka-send-0")
+    assert steady.ended() == ["kafka-send-0"]
+    steady.respawn("kafka-send-0")
+    assert "kafka-send-0.1" in _await_names(tmp_path, 2)
+    assert steady.ended() == []
+    steady.stop()
+
+
+def test_a_frozen_one_that_was_replaced_wakes_up_and_is_stopped_too(steady: Workers, tmp_path: Path) -> None:
+    _await_names(tmp_path, 2)
+    steady.pause("kafka-send-0")
+    steady.respawn("kafka-send-0")
+    assert "kafka-send-0.1" in _await_names(tmp_path, 3)
+    steady.resume("kafka-send-0")
+    steady.stop()
+
+
+def test_one_that_ends_by_itself_is_a_failure_with_its_words(tmp_path: Path) -> None:
+    workers = Workers(tmp_path / "log", _running("import sys; sys.exit('no such door')", tmp_path))
+    workers.start([_spec("kafka-send-0", tmp_path)])
+    with pytest.raises(WorkerFailed, match="no such door"):
+        workers.await_end(60)
+    workers.close()
+
+
+def test_a_reader_that_does_not_come_to_an_end_is_a_failure(steady: Workers) -> None:
+    with pytest.raises(WorkerFailed, match="did not end within"):
+        steady.await_end(0.05)
+
+
+def test_the_command_enters_the_namespace_with_the_whole_spec(tmp_path: Path) -> None:
+    command = worker_in("odk-x-clients")(_spec("kafka-send-0", tmp_path))
+    assert command[:2] == ["nsenter", "--net=/run/netns/odk-x-clients"]
+    assert WorkerSpec.from_json(command[-1]) == _spec("kafka-send-0", tmp_path)
