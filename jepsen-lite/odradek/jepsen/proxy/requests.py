@@ -69,10 +69,8 @@ def is_answered(frame: bytes, request: Request) -> bool:
         _, position = decode_request_header(memoryview(frame)[4:])
         position += 4
         if request.api_version >= _PRODUCE_FLEXIBLE_FROM:
-            length = (
-                frame[position] - 1
-            )  # an id is shorter than 127 bytes, or read wrongly, and its Produce left alone
-            position += 1
+            length, position = read_uvarint(frame, position)
+            length -= 1
         else:
             (length,) = _SHORT.unpack_from(frame, position)
             position += 2
