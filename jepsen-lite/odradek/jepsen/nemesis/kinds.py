@@ -25,6 +25,8 @@ class Kind(NamedTuple):
 
     `takes`: it ends or starts processes or changes disks, so that two such faults do not have the same node at once.
     `damages`: bytes that were synced are lost or wrong on its nodes, until a full recovery.
+    `empties`: its node may come back with an empty disk. A voter that has forgotten its votes is as dangerous as two
+    that are lost, so that nothing else runs from there to the full recovery.
     `alone`: nothing else runs while it runs.
     """
 
@@ -35,6 +37,7 @@ class Kind(NamedTuple):
     needs: frozenset[str] = frozenset()
     takes: bool = False
     damages: bool = False
+    empties: bool = False
     alone: bool = False
 
 
@@ -48,6 +51,11 @@ _LOOP = frozenset({"loop"})
 _FAILING = frozenset({"ext4-shutdown"})
 _ONE_OR_FOUND: tuple[Aim, ...] = ("one", "leader", "controller")
 
+
+def _corrupting(name: str) -> Kind:
+    return Kind(name, ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True, empties=True)
+
+
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
@@ -58,7 +66,7 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("partition-halves", ("partition",), ("half",), (1, 20), _NETWORK),
         Kind("partition-ring", ("partition",), ("order",), (1, 20), _NETWORK),
         Kind("partition-one-way", ("partition",), _ONE_OR_FOUND, (1, 20), _NETWORK),
-        Kind("partition-clients", ("partition",), ("some", "leader"), (1, 20), _NETWORK),
+        Kind("partition-clients", ("partition",), (*_ONE_OR_FOUND, "some"), (1, 20), _NETWORK),
         Kind("partition-brokers", ("partition",), (*_ONE_OR_FOUND, "half"), (1, 20), _NETWORK),
         Kind("partition-kill", ("power", "composite"), ("order",), (2, 10), _NETWORK | _LOOP, takes=True),
         Kind("link-slow", ("link",), ("some", "leader"), (3, 15), _PROXY),
@@ -74,11 +82,11 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("fsync-error", ("disk",), ("one",), (1, 8), _FAILING, takes=True, damages=True),
         Kind("slow-disk", ("disk",), _ONE_OR_FOUND, (2, 10), _LOOP, takes=True),
         Kind("disk-full", ("disk",), ("one",), (2, 8), _LOOP, takes=True),
-        Kind("bit-flip", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
-        Kind("zero-sector", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
-        Kind("truncate", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
-        Kind("stale-chunk", ("disk", "corruption"), ("one",), (0.2, 5), takes=True, damages=True),
-        Kind("lost-disk", ("disk",), ("one",), (0.2, 5), _LOOP, takes=True, damages=True),
+        _corrupting("bit-flip"),
+        _corrupting("zero-sector"),
+        _corrupting("truncate"),
+        _corrupting("stale-chunk"),
+        Kind("lost-disk", ("disk",), ("one",), (0.2, 5), _LOOP, takes=True, damages=True, empties=True),
         Kind("clock-step", ("clock",), ("some",), (1, 15), frozenset({"faketime"})),
         Kind("clock-strobe", ("clock",), ("some",), (2, 10), frozenset({"faketime"})),
         Kind(

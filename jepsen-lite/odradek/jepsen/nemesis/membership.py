@@ -22,6 +22,8 @@ _PUT_BACK_S = 30.0
 _TAKE_OUT_S = 10.0
 _SETTLE_S = 5.0
 _POLL_S = 0.1
+_TRIES = 5
+_ASK_AGAIN = {ErrorCode.NOT_CONTROLLER, ErrorCode.REQUEST_TIMED_OUT}
 
 
 class Reassign:
@@ -48,10 +50,10 @@ class Reassign:
             if key in replicas
         }
         self._moved = list(wanted)
-        answers = self._cluster.reassign(wanted) if wanted else {}
+        answers = again(lambda: self._cluster.reassign(wanted)) if wanted else {}
         told: dict[str, object] = {"nodes": [], "replicas": wanted, "answers": names(answers)}
         if wanted and self._random.random() < 0.5:
-            told["elected"] = names(self._cluster.elect_preferred(list(wanted)))
+            told["elected"] = names(again(lambda: self._cluster.elect_preferred(list(wanted))))
         return told
 
     def stop(self) -> Mapping[str, object]:
@@ -88,8 +90,8 @@ class LeaderMove:
         }
         if not wanted:
             return {"nodes": []}
-        answers = self._cluster.reassign(wanted)
-        elected = self._cluster.elect_preferred(list(wanted))
+        answers = again(lambda: self._cluster.reassign(wanted))
+        elected = again(lambda: self._cluster.elect_preferred(list(wanted)))
         return {"nodes": [], "replicas": wanted, "answers": names(answers), "elected": names(elected)}
 
     def stop(self) -> Mapping[str, object]:
@@ -171,6 +173,16 @@ def until(look: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def again(ask: Callable[[], dict[str, ErrorCode]]) -> dict[str, ErrorCode]:
+    """The answers of the first try at which somebody knew the controller, or of the last one."""
+    for _ in range(_TRIES - 1):
+        answers = ask()
+        if not any(code in _ASK_AGAIN for code in answers.values()):
+            return answers
+        time.sleep(_POLL_S)
+    return ask()
 
 
 def drawn(random: Random, keys: Sequence[str]) -> list[str]:

@@ -8,7 +8,9 @@ Invariants:
   that starts in a period is healed in it.
 * Faults that take the same node do not overlap; a fault that wants to be alone has its period to itself.
 * Bytes that were synced are damaged on a minority of the nodes at most, and a period with such a fault ends with a wait
-  until all replicas are in sync: no second disk is harmed before the first one is whole again.
+  until all replicas are in sync: no second disk is harmed before the first one is whole again. Faults after which a
+  disk may be empty come last in their period, when everything else is healed.
+* Whatever leaves no majority that serves is healed after 5 s at most: a run in which nothing happens proves nothing.
 * The run ends quiet.
 Source: the mixes of the Bufstream and NATS suites (a random subset every stable period, one in four empty).
 """
@@ -32,6 +34,7 @@ _SLACK_S = 1.0  # between two faults that take the same node, and between the la
 _LEAST_HOLD_S = 0.1
 _RECOVERY = 0.35  # of a period in which disks are damaged, at most `_RECOVERY_S`
 _RECOVERY_S = 8.0
+_OUTAGE_S = 5.0
 _QUIET_END = 0.1  # of the run, at most `_QUIET_END_S`
 _QUIET_END_S = 12.0
 _QUIET_START_S = 3.0
@@ -269,6 +272,16 @@ class _Drawn(NamedTuple):
             return set()
         return set(nodes) if self.aim in FOUND_LATER else set(self.targets)
 
+    def leaves_no_majority(self, nodes: Sequence[int]) -> bool:
+        """Composites strike a minority and one more; a ring leaves a majority to nobody among fewer than five."""
+        if "composite" in self.kind.groups:
+            return 2 * (_minority(nodes) + 1) >= len(nodes)
+        if self.kind.name == "partition-ring":
+            return len(nodes) < 5
+        if self.kind.takes or self.kind.name in ("pause", "partition-clients"):
+            return 2 * len(self.targets) >= len(nodes)
+        return False
+
 
 def _laid_out(period: _Period, nodes: Sequence[int], random: Random) -> list[Step]:
     """Targets and times of one period's faults; a period that damages disks ends with a wait."""
@@ -276,23 +289,30 @@ def _laid_out(period: _Period, nodes: Sequence[int], random: Random) -> list[Ste
     length = period.ends - period.begins
     recovery = min(_RECOVERY_S, length * _RECOVERY) if damaging else 0.0
     squeezed = 1 - recovery / length
+    times = [period.begins + (slot - period.begins) * squeezed for slot in period.slots]
     healed = period.ends - recovery - _SLACK_S * squeezed
+    emptying = [kind for kind in period.kinds if kind.empties]
+    others = [kind for kind in period.kinds if not kind.empties]
+    alone_from = times[len(others)] - _SLACK_S * squeezed if emptying else healed
+    kinds = [*_longest_first(times, others, alone_from), *emptying]
     victims = tuple(random.sample(nodes, max(1, _minority(nodes))))  # whose disks may suffer
     drawn = []
-    for slot, kind in zip(period.slots, _longest_first(period.slots, period.kinds, period.ends - recovery)):
-        at = period.begins + (slot - period.begins) * squeezed
+    for at, kind in zip(times, kinds):
         aim = random.choice(kind.aims)
         targets = (random.choice(victims),) if kind.damages else _targets(aim, nodes, random)
         drawn.append(_Drawn(at, kind, aim, targets))
     steps = []
     for place, fault in enumerate(drawn):
-        latest = healed
+        latest = healed if fault.kind.empties else alone_from
         for later in drawn[place + 1 :]:
             if fault.takes(nodes) & later.takes(nodes):
-                latest = min(latest, later.at - _SLACK_S)
+                latest = min(latest, later.at - _SLACK_S * squeezed)
                 break
-        hold = max(_LEAST_HOLD_S, min(random.uniform(*fault.kind.hold), latest - fault.at))
+        hold = min(random.uniform(*fault.kind.hold), latest - fault.at)
+        if fault.leaves_no_majority(nodes):
+            hold = min(hold, _OUTAGE_S)
         seed = random.getrandbits(48)
+        hold = max(_LEAST_HOLD_S, hold)
         steps.append(Step(0, fault.at, fault.kind.name, hold, fault.aim, fault.targets, seed))
     if damaging:
         steps.append(Step(0, period.ends - recovery, AWAIT_IN_SYNC, recovery))
@@ -300,9 +320,9 @@ def _laid_out(period: _Period, nodes: Sequence[int], random: Random) -> list[Ste
 
 
 def _longest_first(slots: Sequence[float], kinds: Sequence[Kind], ends: float) -> list[Kind]:
-    """A fault that must last changes places with an earlier one if the period ends too soon for it."""
+    """A fault that must last changes places with an earlier one if there is too little time left for it."""
     ordered = list(kinds)
-    for place, slot in enumerate(slots):
+    for place, slot in enumerate(slots[: len(kinds)]):
         need = ordered[place].hold[0]
         if ends - slot < need:
             better = [early for early in range(place) if ends - slots[early] >= need > ordered[early].hold[0]]
