@@ -133,9 +133,7 @@ def _idempotent(place: _Place) -> _Lines:
     share = (rate - named) / 3
     lines: _Lines = []
     for timeout_ms in (150, 400, 1_000):
-        lines += place.worker(
-            "kafka-send", 1, share, answer_timeout_ms=timeout_ms
-        )
+        lines += place.worker("kafka-send", 1, share, answer_timeout_ms=timeout_ms)
     if place.grpc:
         lines += place.worker("grpc-named-send", 1, named, answer_timeout_ms=300)
     return lines + place.worker("kafka-read", 1, 8, mode="assign") + place.worker("kafka-watermarks", 1, 2)
