@@ -21,7 +21,8 @@ FOUND_LATER: Final = frozenset({"leader", "controller"})
 
 
 class Kind(NamedTuple):
-    """Rules of a kind. `hold` is (least, most) seconds between start and stop; `needs` are capabilities of the machine.
+    """Rules of a kind. The first of its `groups` is its family; `hold` is (least, most) seconds between start and stop;
+    `needs` are capabilities of the machine.
 
     `takes`: it ends or starts processes or changes disks, so that two such faults do not have the same node at once.
     `damages`: bytes that were synced are lost or wrong on its nodes, until a full recovery.
@@ -99,6 +100,9 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("zombie-producer", ("client",), ("none",), (6, 12)),
     )
 }
+
+#: How likely a family is to be drawn for a period: those that find most come most often, however many kinds they have.
+WEIGHTS: Final = {"process": 3, "partition": 3, "power": 3, "link": 2, "disk": 2}
 
 #: What `default` leaves out: each is asked for by its name.
 NOT_DEFAULT: Final = frozenset[str]()

@@ -22,7 +22,7 @@ from itertools import pairwise
 from random import Random
 from typing import Final, Literal, NamedTuple
 
-from odradek.jepsen.nemesis.kinds import FOUND_LATER, Aim, Kind, resolve
+from odradek.jepsen.nemesis.kinds import FOUND_LATER, WEIGHTS, Aim, Kind, resolve
 
 #: The name of the step that waits until every replica is in sync. Its `hold` is what the plan leaves for it: the run
 #: waits longer if it must, and everything after it comes that much later.
@@ -150,7 +150,7 @@ def _periods(random: Random, seconds: float, interval: tuple[float, float]) -> l
 def _draw_faults(
     period: _Period, kinds: Sequence[Kind], random: Random, spacing: tuple[float, float]
 ) -> None:
-    chosen = random.sample(kinds, min(len(kinds), random.randint(1, _MOST_KINDS)))
+    chosen = _mixed(random, kinds, random.randint(1, _MOST_KINDS))
     alone = next((kind for kind in chosen if kind.alone), None)
     _open(period, random, spacing)
     if alone is not None:
@@ -160,6 +160,18 @@ def _draw_faults(
     drawn += random.choices(chosen, k=len(period.slots) - len(drawn))
     random.shuffle(drawn)
     period.kinds = drawn
+
+
+def _mixed(random: Random, kinds: Sequence[Kind], most: int) -> list[Kind]:
+    """Up to so many different kinds: first a family is drawn, then one of its kinds."""
+    left = list(kinds)
+    chosen: list[Kind] = []
+    while left and len(chosen) < most:
+        families = sorted({kind.groups[0] for kind in left})
+        (family,) = random.choices(families, [WEIGHTS.get(name, 1) for name in families])
+        chosen.append(random.choice([kind for kind in left if kind.groups[0] == family]))
+        left.remove(chosen[-1])
+    return chosen
 
 
 def _open(period: _Period, random: Random, spacing: tuple[float, float]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from odradek.jepsen.nemesis.kinds import GROUPS, KINDS, UnknownKindError, resolve
+from odradek.jepsen.nemesis.kinds import GROUPS, KINDS, WEIGHTS, UnknownKindError, resolve
 
 
 def test_kinds_and_groups_are_named_alike() -> None:
@@ -33,3 +33,7 @@ def test_what_damages_a_disk_takes_its_node_and_strikes_one() -> None:
     for kind in KINDS.values():
         if kind.damages:
             assert kind.takes and kind.aims == ("one",), kind.name
+
+
+def test_weights_are_of_families() -> None:
+    assert set(WEIGHTS) <= {kind.groups[0] for kind in KINDS.values()}

@@ -48,11 +48,11 @@ def test_one_plan_as_it_is() -> None:
 
 
 SHOWN: list[tuple[int, str, tuple[int, ...]]] = [
-    (1, "pause-kill", (3, 1, 2)),
-    (2, "kill", (1,)),
-    (3, "kill", (2,)),
-    (4, "kill", (3,)),
-    (5, "pause-kill", (3, 2, 1)),
+    (1, "kill", (1,)),
+    (2, "pause-kill", (1, 3, 2)),
+    (3, "pause-kill", (3, 2, 1)),
+    (4, "kill", (1,)),
+    (5, "kill", (3,)),
 ]
 
 
