@@ -208,7 +208,20 @@ class RequestDelayed(_Fault):
             Hold(api.value, requests=random.randint(1, 3), chance=chance, cut_client=random.random() < 0.6)
             for api in apis
         )
-        return {link: Behaviour(holds=holds, seed=random.getrandbits(32)) for link in links}
+        wanted = {link: Behaviour(holds=holds, seed=random.getrandbits(32)) for link in links}
+        return self._with_a_change_of_isr(wanted) if case == "alter-partition" else wanted
+
+    def _with_a_change_of_isr(self, wanted: Mapping[Link, Behaviour]) -> Mapping[Link, Behaviour]:
+        """One heartbeat of one node is late, too: it is fenced, and comes back, which others must ask for."""
+        controller = self._cluster.controller()
+        free = self._diversions.free(wanted)
+        beats = [link for link in free if link.node == controller]
+        if not beats:
+            return wanted
+        late = self._random.choice(beats)
+        hold = Hold(ApiKey.BROKER_HEARTBEAT.value, low_ms=2_500.0, high_ms=5_000.0)
+        behaviour = wanted[late]
+        return {**wanted, late: replace(behaviour, holds=(*behaviour.holds, hold))}
 
 
 class StandingRetries:

@@ -97,12 +97,33 @@ def test_delayed_requests_are_of_apis_that_travel_there() -> None:
         world = _World()
         world.fault(RequestDelayed, seed, aim="all", nodes=(1, 2, 3)).start()
         for name, behaviour in world.proxy.links.items():
-            apis = tuple(ApiKey(hold.api_key) for hold in behaviour.holds)
+            holds = [hold for hold in behaviour.holds if hold.api_key != ApiKey.BROKER_HEARTBEAT]
+            apis = tuple(ApiKey(hold.api_key) for hold in holds)
             assert (apis, name.rpartition("/")[2]) in DELAYED.values()
             seen.add(apis)
             assert all(1000 <= hold.low_ms < hold.high_ms <= 30_000 for hold in behaviour.holds)
             assert ApiKey.FETCH not in apis or len(world.proxy.links) == 1
     assert seen == {apis for apis, _ in DELAYED.values()}
+
+
+def test_one_heartbeat_to_the_controller_is_late_so_that_an_isr_changes() -> None:
+    found = 0
+    for seed in range(40):
+        world = _World()
+        world.fault(RequestDelayed, seed, aim="all", nodes=(1, 2, 3)).start()
+        holds = {
+            name: [hold for hold in behaviour.holds if hold.api_key == ApiKey.BROKER_HEARTBEAT]
+            for name, behaviour in world.proxy.links.items()
+        }
+        late = [name for name, some in holds.items() if some]
+        has_alter_partition = any(
+            ApiKey.ALTER_PARTITION in [hold.api_key for hold in behaviour.holds]
+            for behaviour in world.proxy.links.values()
+        )
+        assert len(late) == has_alter_partition
+        assert all(name.endswith("->3/INTERNAL") for name in late), "node 3 is the controller"
+        found += has_alter_partition
+    assert found
 
 
 def test_producers_of_the_whole_run_lose_answers() -> None:
