@@ -4,9 +4,10 @@ Decides: which anomalies end a run as invalid, what makes its outcome unknown, a
 the last lines of a run. Does not decide: what an anomaly is (the checkers), nor how a report looks (`report`).
 
 The table of fatal anomalies is that of jepsen.tests.kafka (`allowed-error-types`): everything is fatal but
-int-send-skip and G0 (writes of Kafka's transactions are not isolated), G1c where write-write edges are in the graph,
-and, for clients that subscribe, poll-skip and nonmonotonic-poll. An anomaly may say in its data which kind of client
-saw it ("via": "assign" or "subscribe"), which counts for more than the policy. Metrics are never fatal.
+int-send-skip and G0 (writes of Kafka's transactions are not isolated), G1c with a write-write edge in it, and, for
+clients that subscribe, poll-skip and nonmonotonic-poll. An anomaly's own data count for more than the policy: "via"
+("assign" or "subscribe") of a reader, "pure" (no write-write edge) of a cycle. G1c-realtime and G1c-process have no
+write-write edges here (`cycles`), and are fatal. Metrics are never fatal.
 
 A run is valid only if it shows something: fewer records or faults than asked for, a key that nobody read to its end, or
 a checker that gave up make it unknown. Whatever is found is worse than what is unknown.
@@ -30,7 +31,7 @@ GAVE_UP = "gave-up"
 
 ALWAYS_ALLOWED = frozenset({"int-send-skip", "G0", "G0-process", "G0-realtime"})
 ALLOWED_WITH_SUBSCRIBE = frozenset({"poll-skip", "nonmonotonic-poll"})
-ALLOWED_WITH_WRITE_EDGES = frozenset({"G1c", "G1c-process", "G1c-realtime"})
+ALLOWED_WITH_WRITE_EDGES = frozenset({"G1c"})
 METRICS = frozenset({"realtime-lag", "consume-counts", "recovery", "availability"})
 
 #: Of one kind of anomaly, and of one anomaly's evidence, so many are kept in JSON; `counts` has them all.
@@ -47,11 +48,11 @@ class Policy:
 
     def is_fatal(self, anomaly: Anomaly) -> bool:
         """A checker that gave up is not fatal, but see `judge`."""
+        data = anomaly.data if isinstance(anomaly.data, Mapping) else {}
         if anomaly.kind in ALLOWED_WITH_SUBSCRIBE:
-            via = anomaly.data.get("via") if isinstance(anomaly.data, Mapping) else None
-            return not self.subscribe if via is None else via != "subscribe"
+            return bool(data["via"] != "subscribe") if "via" in data else not self.subscribe
         if anomaly.kind in ALLOWED_WITH_WRITE_EDGES:
-            return not self.write_edges
+            return bool(data["pure"]) if "pure" in data else not self.write_edges
         return anomaly.kind not in ALWAYS_ALLOWED | METRICS | {GAVE_UP}
 
 

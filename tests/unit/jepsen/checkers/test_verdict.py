@@ -47,6 +47,8 @@ def _verdict(*anomalies: Anomaly, policy: Policy | None = None, facts: RunFacts 
         "unseen",
         "G1a",
         "G1b",
+        "G1c-process",
+        "G1c-realtime",
         "precommitted-read",
         "int-poll-skip",
         "int-nonmonotonic-poll",
@@ -79,6 +81,8 @@ def test_a_reader_that_subscribes_may_skip_and_go_back(kind: str) -> None:
 
 def test_a_cycle_of_reads_alone_is_fatal() -> None:
     assert _verdict(Anomaly("G1c", ""), policy=Policy(write_edges=False)) is False
+    assert _verdict(Anomaly("G1c", "", data={"pure": True})) is False
+    assert _verdict(Anomaly("G1c", "", data={"pure": False}), policy=Policy(write_edges=False)) is True
 
 
 def test_a_checker_that_gave_up_leaves_it_open_unless_another_found_something() -> None:
