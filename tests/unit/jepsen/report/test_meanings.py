@@ -21,7 +21,7 @@ def test_every_kind_that_a_policy_names_has_a_meaning(kind: str) -> None:
 
 
 def test_a_variant_of_a_cycle_has_the_meaning_of_the_cycle() -> None:
-    assert meaning_of("G1c-realtime") == meaning_of("G1c")
+    assert meaning_of("G0-realtime") == meaning_of("G0")
 
 
 def test_an_unknown_kind_has_none() -> None:
