@@ -43,7 +43,7 @@ class NamedRequest:
         sense to send them again; None: send them again."""
         self.attempts += 1
         kind = outcome("grpc", "publish", error, unknown_before=self._is_unknown)
-        if error in REPEATED:
+        if error not in FINAL:
             self._is_unknown = self._is_unknown or kind == "info"
             return None
         return kind
@@ -53,22 +53,15 @@ class NamedRequest:
         return outcome("grpc", "publish", error, unknown_before=self._is_unknown)
 
 
-#: Errors after which the same request is sent again.
-REPEATED = frozenset(
+#: Errors that another attempt cannot mend. After all others, also those that nobody has heard of, it is sent again.
+FINAL = frozenset(
     {
-        "UNAVAILABLE",
-        "DEADLINE_EXCEEDED",
-        "CANCELLED",
-        "UNKNOWN",
-        "INTERNAL",
-        "REQUEST_TIMED_OUT",
-        "NOT_ENOUGH_REPLICAS",
-        "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
-        "LEADER_NOT_AVAILABLE",
-        "NOT_LEADER_OR_FOLLOWER",
-        "KAFKA_STORAGE_ERROR",
-        "UNKNOWN_SERVER_ERROR",
-        "COORDINATOR_NOT_AVAILABLE",
-        "BROKER_NOT_AVAILABLE",
+        "INVALID_ARGUMENT",
+        "INVALID_RECORD",
+        "INVALID_TIMESTAMP",
+        "MESSAGE_TOO_LARGE",
+        "OUT_OF_ORDER_SEQUENCE_NUMBER",
+        "TOPIC_AUTHORIZATION_FAILED",
+        "UNIMPLEMENTED",
     }
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from odradek.jepsen.workloads.named import REPEATED, NamedRequest, Sent
+from odradek.jepsen.outcomes import outcome
+from odradek.jepsen.workloads.named import FINAL, NamedRequest, Sent
 
 
 def _request() -> NamedRequest:
@@ -15,9 +16,14 @@ def test_the_next_request_begins_where_this_one_ends() -> None:
     assert _request().next_sequence == 14
 
 
-@pytest.mark.parametrize("error", sorted(REPEATED))
+@pytest.mark.parametrize("error", ["UNAVAILABLE", "NETWORK_EXCEPTION", "NOT_ENOUGH_REPLICAS", "news to us"])
 def test_it_is_sent_again_after_what_another_attempt_may_mend(error: str) -> None:
     assert _request().failed(error) is None
+
+
+@pytest.mark.parametrize("error", sorted(FINAL))
+def test_it_is_not_sent_again_after_a_refusal(error: str) -> None:
+    assert _request().failed(error) == outcome("grpc", "publish", error)
 
 
 def test_a_refusal_is_definite_at_the_first_attempt() -> None:
