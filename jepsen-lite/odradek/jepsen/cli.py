@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import secrets
 import shlex
 import sys
@@ -82,6 +83,13 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    again = commands.add_parser("check", help="check the history of a run once more, without its replicas")
+    again.add_argument("folder", type=Path, help="the results of a run, or a folder of *.jsonl")
+    again.set_defaults(do=_check)
+    canary = commands.add_parser("canary", help="exit 0 if a cluster that must lose records is found out")
+    canary.add_argument("--seed", type=int, default=1, metavar="K")
+    canary.add_argument("--folder", type=Path, metavar="DIR")
+    canary.set_defaults(do=_canary)
     capabilities = commands.add_parser(
         "capabilities", help="what this machine can do, and what is left out for that"
     )
@@ -109,11 +117,56 @@ def _run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
     return verdict.exit_code
 
 
+#: What a cluster that does not sync before it acknowledges must lose when all nodes lose power.
+_CANARY = (
+    "run --workload queue --nemesis power-all --at-least power-all=2 --seconds 20 --interval 8-10 --quiet 0 "
+    "--topic-config flush.messages=9223372036854775807"
+)
+_LOSSES = frozenset({"lost-write", "unseen", "replica-missing-record"})
+
+
+def _canary(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    own = [*_CANARY.split(), "--seed", str(given.seed)]
+    own += ["--folder", str(given.folder)] if given.folder else []
+    parsed = _parser().parse_args(own)
+    folder = parsed.folder = parsed.folder or _folder_of("canary", given.seed)
+    _run(parsed, own)
+    found = json.loads((folder / "verdict.json").read_text())["counts"]
+    losses = {kind: count for kind, count in found.items() if kind in _LOSSES}
+    if not losses:
+        say(
+            "the canary lives: a cluster that syncs nothing lost nothing, so this harness proves nothing here"
+        )
+        return 1
+    say(f"the canary is dead, as it should be: {losses}")
+    return 0
+
+
+def _check(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from odradek.jepsen.checkers.analysis import Analysis
+    from odradek.jepsen.checkers.verdict import GAVE_UP, Policy
+    from odradek.jepsen.history import join
+    from odradek.jepsen.run.checking import check_history
+
+    inside = given.folder / "history"
+    paths = sorted((inside if inside.is_dir() else given.folder).glob("*.jsonl"))
+    if not paths:
+        raise OptionsError(f"{given.folder}: there is no *.jsonl in it")
+    results = check_history(Analysis.of(join(paths)), {})
+    fatal = unknown = 0
+    for checker, anomalies in results.items():
+        say(f"{checker}: {len(anomalies)} anomalies")
+        for anomaly in anomalies:
+            fatal += Policy().is_fatal(anomaly)
+            unknown += anomaly.kind == GAVE_UP
+            say(f"  {anomaly.kind}: {anomaly.detail}")
+    return 1 if fatal else 2 if unknown else 0
+
+
 def options_of(given: argparse.Namespace) -> Options:
     """Raises OptionsError, UnknownWorkload, UnknownKindError."""
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
-    moment = datetime.datetime.now().astimezone()
-    folder = given.folder or RESULTS / f"{moment:%Y%m%d-%H%M%S}-{given.cluster}-{seed}"
+    folder = given.folder or _folder_of(given.cluster, seed)
     if folder.exists():
         raise OptionsError(f"--folder {folder}: is there already")
     return Options(
@@ -135,6 +188,11 @@ def options_of(given: argparse.Namespace) -> Options:
         topic_configs=pairs("--topic-config", given.topic_config, str),
         image_mib=given.image_mib,
     )
+
+
+def _folder_of(name: str, seed: int) -> Path:
+    moment = datetime.datetime.now().astimezone()
+    return RESULTS / f"{moment:%Y%m%d-%H%M%S}-{name}-{seed}"
 
 
 def _workloads(given: str) -> tuple[str, ...]:

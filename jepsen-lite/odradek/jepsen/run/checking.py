@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from odradek.jepsen.checkers import cycles, groups, order, queue, recovery, replicas, server_log, watermarks
+from odradek.jepsen.checkers import (
+    cycles,
+    groups,
+    metadata,
+    order,
+    queue,
+    recovery,
+    replicas,
+    server_log,
+    transactions,
+    watermarks,
+)
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.observed import acknowledged, finder_of_sends
@@ -32,6 +43,8 @@ def check_history(analysis: Analysis, ends: Mapping[str, int]) -> dict[str, Sequ
         "cycles": cycles.check(analysis),
         "watermarks": watermarks.check(analysis.operations, final=ends or None),
         "groups": groups.check(analysis.operations, analysis.events),
+        "metadata": metadata.check(analysis.operations),
+        "transactions": transactions.check(analysis.operations),
         "recovery": check_recovery(analysis),
     }
 
