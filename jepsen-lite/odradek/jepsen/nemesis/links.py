@@ -212,14 +212,14 @@ class RequestDelayed(_Fault):
         return self._with_a_change_of_isr(wanted) if case == "alter-partition" else wanted
 
     def _with_a_change_of_isr(self, wanted: Mapping[Link, Behaviour]) -> Mapping[Link, Behaviour]:
-        """One heartbeat of one node is late, too: it is fenced, and comes back, which others must ask for."""
+        """Some heartbeats of one node are late, too: it is fenced, and comes back, which leaders must ask for."""
         controller = self._cluster.controller()
         free = self._diversions.free(wanted)
         beats = [link for link in free if link.node == controller]
         if not beats:
             return wanted
         late = self._random.choice(beats)
-        hold = Hold(ApiKey.BROKER_HEARTBEAT.value, low_ms=2_500.0, high_ms=5_000.0)
+        hold = Hold(ApiKey.BROKER_HEARTBEAT.value, low_ms=2_500.0, high_ms=5_000.0, requests=8)
         behaviour = wanted[late]
         return {**wanted, late: replace(behaviour, holds=(*behaviour.holds, hold))}
 

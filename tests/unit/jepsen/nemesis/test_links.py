@@ -106,7 +106,7 @@ def test_delayed_requests_are_of_apis_that_travel_there() -> None:
     assert seen == {apis for apis, _ in DELAYED.values()}
 
 
-def test_one_heartbeat_to_the_controller_is_late_so_that_an_isr_changes() -> None:
+def test_heartbeats_of_one_node_are_late_so_that_an_isr_changes() -> None:
     found = 0
     for seed in range(40):
         world = _World()
