@@ -78,7 +78,10 @@ class KafkaSender:
             self._serve(left / 1e9)
 
     def _serve(self, timeout_s: float) -> None:
-        self._producer.poll(timeout_s)
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:  # a fatal error is raised here in newer versions of the library
+            self.is_broken = self.is_broken or error.args[0].fatal()
         self._outstanding.tell()
 
     def finish(self, timeout_s: float) -> None:
