@@ -29,6 +29,7 @@ from odradek.proto.kafka.schema import Message
 
 _POLL_S = 0.02
 _ANSWER_S = 1.0
+_FIRST_ANSWER_S = 5.0  # of a node that has just started, when all start at once on few cores
 _METADATA, _QUORUM, _CREATE = 7, 0, 5
 #: Answers to CreateTopics after which to ask again: nobody has tried yet, or nobody knows.
 _ASK_AGAIN = {
@@ -198,7 +199,8 @@ class ServerCluster:
             if ended:
                 status = {node: self.nodes[node].exit_status for node in ended}
                 raise TimeoutError(f"nodes do not run (exit status {status})\n{self.log_tails(ended)}")
-            answers = self.ask_all(requests.metadata_request([]), _METADATA, MetadataResponse, left)
+            request = requests.metadata_request([])
+            answers = self.ask_all(request, _METADATA, MetadataResponse, left, _FIRST_ANSWER_S)
             for node, answer in answers.items():
                 if wanted <= {broker.node_id for broker in answer.brokers}:
                     left.discard(node)
