@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+from odradek.jepsen.history import NEVER
 from odradek.jepsen.workloads.generator import (
-    NEVER,
     REWIND_RECORDS,
     Assign,
     Crash,
