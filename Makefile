@@ -8,6 +8,7 @@ SOURCES := proto storage raft node client jepsen-lite
 
 .DEFAULT_GOAL := help
 .PHONY: help start cluster test test-clients test-languages sim mutants bench bench-cluster bench-grpc generate fix clean
+.PHONY: jepsen jepsen-mutants jepsen-canary jepsen-tools
 .PHONY: check check-format check-lint check-types check-imports check-house
 
 help: ## this list
@@ -33,6 +34,21 @@ sim: $(VENV)/.installed-test ## whole clusters in virtual time: SEEDS=100 runs m
 
 mutants: $(VENV)/.installed-test ## nodes with planted faults, each of which the simulation must notice (ARGS="--only NAME")
 	$(PY) -m tests.sim.mutants $(ARGS)
+
+# The shortest run that holds what is promised of it: 30 faults, 8 power cuts, 2 of them on all nodes, 200,000 records.
+JEPSEN := --workload all --nemesis default --seconds 360 --at-least all=30,power=8,power-all=2 --acknowledged 200000
+
+jepsen: $(VENV)/.installed-test jepsen-tools ## six minutes of faults on real processes, as root (SEED=7, ARGS="--nodes 5"): jepsen-lite/README.md
+	$(PY) -m odradek.jepsen run $(JEPSEN) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+jepsen-mutants: $(VENV)/.installed-test jepsen-tools ## nodes with planted faults, each of which such a run must notice (ARGS="--only NAME")
+	$(PY) -m tests.jepsen.mutants $(ARGS)
+
+jepsen-canary: $(VENV)/.installed-test jepsen-tools ## a cluster that does not sync must be found to lose records
+	$(PY) -m odradek.jepsen canary $(ARGS)
+
+jepsen-tools: ## Debian packages that faults need, where they can be installed (SYSTEM_PACKAGES=no: not)
+	@scripts/jepsen-tools
 
 bench: $(VENV)/.installed-test ## this node beside Apache Kafka on this machine
 	$(PY) tests/bench/run.py $(ARGS)

@@ -43,6 +43,12 @@ def segments_not_synced(patch: Patches) -> None:
     patch.setattr(os, "fdatasync", lambda fd: None if fd == _NOTHING else fdatasync(fd))
 
 
+def journal_not_synced(patch: Patches) -> None:
+    """Consensus acknowledges once its log is in the page cache."""
+    sync = OsFile.sync
+    patch.setattr(OsFile, "sync", lambda self: None if "/wal" in self.path else sync(self))
+
+
 def disk_errors_ignored(patch: Patches) -> None:
     """What the disk refused is acknowledged all the same: fsyncgate."""
     append = OsFile.append
@@ -103,6 +109,7 @@ def publish_sends_again_as_somebody_else(patch: Patches) -> None:
 #: Faults of real disks and real requests.
 OWN: tuple[Plant, ...] = (
     segments_not_synced,
+    journal_not_synced,
     disk_errors_ignored,
     checksums_not_compared,
     readers_skip_a_batch_now_and_then,

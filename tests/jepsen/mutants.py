@@ -1,0 +1,126 @@
+"""A harness that cannot fail proves nothing: nodes with a planted fault, each of which a run must notice in time.
+
+`python -m tests.jepsen.mutants` runs them all and prints who noticed which, and when. Decides: which faults, under
+which load and which nemeses each must come to light, and within how many seconds, set-up included. Does not decide: how
+a fault is planted (`planted`). Exit code: 0 all were caught, 1 some survived, 3 there is no cluster on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_RUN = 3
+
+
+class Mutant(NamedTuple):
+    """`kinds`: anomalies of which one must be found. `seeds`: how often it may be tried."""
+
+    name: str
+    workload: str
+    nemesis: str
+    kinds: frozenset[str]
+    seconds: int = 20
+    within_s: int = 120
+    seeds: int = 2
+    more: str = ""
+
+
+_LOST = frozenset({"lost-write", "unseen", "replica-missing-record", "inconsistent-offsets"})
+_TWICE = frozenset({"duplicate", "replica-duplicate", "replica-sequence"})
+_TORN = frozenset(
+    {"replica-divergence", "replica-corrupt", "corrupt-record", "replica-torn-tail", "replica-gap"}
+)
+_GROUPS = frozenset({"committed-offset-regression", "commit-lost", "ownership-overlap", "group-skip"})
+_METADATA = frozenset(
+    {"nonlinearizable-metadata", "no-convergence", "unrecovered", "nonmonotonic-metadata-read"}
+)
+
+MUTANTS = [
+    Mutant("segments-not-synced", "queue", "power-all", _LOST, more="--at-least power-all=2"),
+    Mutant("checksums-not-compared", "queue", "bit-flip", _TORN, 30, more="--at-least bit-flip=3"),
+    Mutant("duplicates-not-recognised", "idempotent", "none", _TWICE, 10),
+    Mutant("producers-forgotten-at-failover", "idempotent", "kill", _TWICE | _LOST, 30),
+    Mutant("truncation-skipped", "queue", "pause,partition-one", _TORN | _LOST, 40),
+    Mutant("high-watermark-does-not-wait-for-one-follower", "queue", "kill,partition-one", _LOST | _TORN, 30),
+    Mutant("consumers-read-above-the-high-watermark", "queue", "partition-one,pause", _LOST | {"G1a"}, 40),
+    Mutant("leader-elected-outside-the-isr", "queue", "pause-kill,partition-one", _LOST | _TORN, 40),
+    Mutant("committed-offsets-lost-with-their-coordinator", "groups", "kill", _GROUPS, 30),
+    Mutant("stale-leader-acknowledges-proposals", "metadata,queue", "partition-one,pause", _METADATA, 40),
+    Mutant("readers-skip-a-batch-now-and-then", "queue", "none", _LOST | {"poll-skip", "int-poll-skip"}, 20),
+    Mutant("publish-sends-again-as-somebody-else", "idempotent", "kill,pause", _TWICE, 30),
+    Mutant("producer-ids-given-twice", "idempotent,queue", "kill,client-crash", _TWICE | _LOST, 30),
+    Mutant(
+        "journal-not-synced", "metadata,queue", "power-all", _METADATA | _LOST, more="--at-least power-all=2"
+    ),
+]
+
+
+class Found(NamedTuple):
+    """`seed` is None when nobody noticed."""
+
+    seed: int | None
+    kinds: Sequence[str]
+    took_s: float
+
+
+def command(mutant: Mutant, seed: int, folder: Path) -> list[str]:
+    """The run that must notice it."""
+    node = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.jepsen.planted", mutant.name]
+    run = [sys.executable, "-m", "odradek.jepsen", "run", "--workload", mutant.workload]
+    run += ["--nemesis", mutant.nemesis, "--seconds", str(mutant.seconds), "--seed", str(seed)]
+    run += ["--interval", "8-12", "--quiet", "0", "--rate", "600", "--folder", str(folder)]
+    return [*run, "--command", shlex.join(node), *mutant.more.split()]
+
+
+def hunt(mutant: Mutant) -> Found:
+    """Run it until it is noticed. Raises RuntimeError when no run can take place."""
+    began = time.monotonic()
+    for seed in range(1, mutant.seeds + 1):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "run"
+            done = subprocess.run(command(mutant, seed, folder), capture_output=True, text=True, cwd=ROOT)
+            if not (folder / "verdict.json").exists():
+                raise RuntimeError(f"{mutant.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            counts = json.loads((folder / "verdict.json").read_text())["counts"]
+            if seen := sorted(mutant.kinds & set(counts)):
+                return Found(seed, seen, time.monotonic() - began)
+            sys.stdout.write(f"  seed {seed}: not noticed ({counts or 'nothing'})\n")
+    return Found(None, (), time.monotonic() - began)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.jepsen.mutants", description=__doc__)
+    parser.add_argument("--only", default="", help="those whose name contains this")
+    options = parser.parse_args(argv)
+    survivors = []
+    for mutant in MUTANTS:
+        if options.only not in mutant.name:
+            continue
+        try:
+            found = hunt(mutant)
+        except RuntimeError as error:
+            sys.stderr.write(f"{error}\n")
+            return NOT_RUN
+        in_time = found.seed is not None and found.took_s <= mutant.within_s
+        word = "caught" if in_time else "LATE" if found.seed is not None else "SURVIVED"
+        sys.stdout.write(
+            f"{word:8}  {mutant.name:48} {found.took_s:5.0f} s of {mutant.within_s}  {', '.join(found.kinds)}\n"
+        )
+        sys.stdout.flush()
+        if not in_time:
+            survivors.append(mutant.name)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
