@@ -33,6 +33,7 @@ from odradek.jepsen.run.workers import WorkerFailed, Workers, worker_in
 from odradek.jepsen.workloads.spec import WorkerSpec, final_workers, keys_of, topics_for, workers_for
 
 _WARM_UP_S, _WARM_WITHIN_S, _LOOK_S = 3.0, 60.0, 0.25
+_STARTS_WITHIN_S = 180.0  # of Apache Kafka on a busy machine
 _CALM_S = 2.0  # after healing: what is acknowledged then shows that the cluster serves again
 _CONVERGES_WITHIN_S = 90.0
 _FINAL_READS_S = 120.0
@@ -82,7 +83,7 @@ class Run:
         for node in nodes.nodes.values():
             for name, value in self._options.properties.items():
                 node.set_property(name, value)
-        took = nodes.start()
+        took = nodes.start(_STARTS_WITHIN_S)
         self._say(f"{len(nodes.nodes)} nodes serve after {took:.1f} s")
         replication = min(3, len(nodes.nodes))
         for topics in self.recorded.topics.values():
@@ -102,7 +103,7 @@ class Run:
     def _load(self, nodes: ServerCluster, journal: Journal) -> Iterator[Workers]:
         workers = Workers(self._options.folder / "workers.log", worker_in(nodes.clients.namespace))
         try:
-            workers.start(self._specs(nodes))
+            workers.start(self.workers_on(nodes))
             journal.phase("load")
             yield workers
             journal.phase("healing")
@@ -118,7 +119,7 @@ class Run:
         finally:
             workers.close()
 
-    def _specs(self, nodes: ServerCluster) -> list[WorkerSpec]:
+    def workers_on(self, nodes: ServerCluster) -> list[WorkerSpec]:
         """The workers of all workloads; names and values stay unique when there are several."""
         specs: list[WorkerSpec] = []
         share = self._options.rate / max(1, sum(map(bool, self.recorded.topics.values())))

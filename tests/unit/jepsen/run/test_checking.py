@@ -1,0 +1,57 @@
+"""Every checker sees a history, under its own name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from odradek.jepsen.checkers.analysis import Analysis
+from odradek.jepsen.checkers.anomaly import Anomaly
+from odradek.jepsen.checkers.replicas import Replica
+from odradek.jepsen.history import Event
+from odradek.jepsen.run.checking import check, check_history, check_logs
+from odradek.jepsen.run.record import Recorded
+
+
+def _lost() -> Analysis:
+    """0 and 1 are acknowledged; the reads after the faults find 1 alone."""
+    final = {"final": True}
+    return Analysis.of(
+        [
+            Event(1, "a", 0, "invoke", "send", [["send", "q/0", 10]]),
+            Event(2, "a", 0, "ok", "send", [["send", "q/0", [0, 10]]]),
+            Event(3, "a", 1, "invoke", "send", [["send", "q/0", 11]]),
+            Event(4, "a", 1, "ok", "send", [["send", "q/0", [1, 11]]]),
+            Event(5, "f", 0, "invoke", "poll", [["poll"]], None, final),
+            Event(6, "f", 0, "ok", "poll", [["poll", {"q/0": [[1, 11]]}]], None, final),
+        ]
+    )
+
+
+def test_checkers_report_under_their_names() -> None:
+    results = check_history(_lost(), {"q/0": 2})
+    assert [anomaly.kind for anomaly in results["queue"]] == ["lost-write", "unseen"]
+    assert {"order", "cycles", "watermarks", "groups", "metadata", "transactions", "recovery"} <= set(results)
+
+
+def test_an_end_below_what_was_acknowledged_is_found() -> None:
+    results = check_history(_lost(), {"q/0": 1})
+    assert "acknowledged-above-watermark" in {anomaly.kind for anomaly in results["watermarks"]}
+
+
+def test_replicas_are_compared_with_what_was_acknowledged() -> None:
+    recorded = Recorded(topics={"queue": {"q": 1}}, replicas={1: {"q/0": Replica()}, 2: {"q/0": Replica()}})
+    assert check(_lost(), recorded)["replicas"]
+
+
+def test_troubles_of_the_run_are_reported_too() -> None:
+    trouble = Anomaly("no-convergence", "not in sync within 90 s")
+    assert check(_lost(), Recorded(troubles=[trouble]))["run"] == [trouble]
+
+
+def test_logs_are_searched_for_crashes_but_not_for_disks_that_were_taken(tmp_path: Path) -> None:
+    crash = "Traceback (most recent call last):\n  File\nAssertionError: 3\n"
+    disk = "Traceback (most recent call last):\n  File\nOSError: [Errno 5] Input/output error\n"
+    (tmp_path / "1.log").write_text(disk)
+    (tmp_path / "2.log").write_text(crash)
+    logs = {node: tmp_path / f"{node}.log" for node in (1, 2, 3)}
+    assert [anomaly.data["node"] for anomaly in check_logs(logs)] == [2]

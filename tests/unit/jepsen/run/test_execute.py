@@ -1,0 +1,41 @@
+"""Which workers a run has; the phases themselves are run on real clusters (tests/jepsen)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from odradek.jepsen.db.odradek import Odradek
+from odradek.jepsen.run.execute import Run, flavour_of
+from odradek.jepsen.run.options import Options
+
+
+def _run(**more: Any) -> Run:
+    return Run(Options(seed=5, folder=Path("results"), **more), [], lambda line: None)
+
+
+def test_workers_of_several_workloads_have_names_values_and_files_of_their_own() -> None:
+    run = _run(workloads=("queue", "idempotent", "groups", "metadata"))
+    specs = run.workers_on(cast(Any, SimpleNamespace(bootstrap="n1:9092", grpc="n1:50051")))
+    assert len({spec.process for spec in specs}) == len({spec.history for spec in specs}) == len(specs)
+    assert len({spec.first_value for spec in specs}) == len(specs)
+    assert {spec.workload for spec in specs} == {"queue", "idempotent", "groups", "metadata"}
+
+
+def test_the_rate_is_shared_by_the_workloads_that_send() -> None:
+    nodes = cast(Any, SimpleNamespace(bootstrap="n1:9092", grpc="n1:50051"))
+
+    def rate(*workloads: str) -> float:
+        specs = _run(workloads=workloads, rate=1200).workers_on(nodes)
+        return sum(spec.rate for spec in specs if spec.role.endswith("-send"))
+
+    assert round(rate("queue")) == 1200
+    assert round(rate("queue", "metadata")) == 1200
+    assert round(rate("queue", "groups")) == 1200
+
+
+def test_a_command_of_ones_own_starts_the_nodes() -> None:
+    flavour = flavour_of(Options(seed=1, folder=Path("x"), command=("python", "-m", "planted")))
+    assert isinstance(flavour, Odradek)
+    assert flavour.command(Path("c"), Path("d")) == ["python", "-m", "planted", "start", "--config", "c"]

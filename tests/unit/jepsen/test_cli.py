@@ -1,0 +1,97 @@
+"""Options as they are spelt, wrong ones refused with what is allowed, and histories checked again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from odradek.jepsen.cli import EXIT_USAGE, _command, _parser, main, options_of, pairs
+from odradek.jepsen.history import Event, Writer
+from odradek.jepsen.run.options import OptionsError
+
+
+def _options(*arguments: str) -> object:
+    return options_of(_parser().parse_args(["run", *arguments]))
+
+
+def test_a_run_is_what_was_asked_for(tmp_path: Path) -> None:
+    given = ["--nodes", "5", "--workload", "queue,groups", "--nemesis", "kill, power", "--seconds", "90"]
+    given += ["--at-least", "all=30,power-all=2", "--interval", "10-20", "--spacing", "2", "--seed", "7"]
+    given += ["--set", "num.io.threads=2", "--command", "python -m x 'y z'", "--folder", str(tmp_path / "r")]
+    options = options_of(_parser().parse_args(["run", *given]))
+    assert (options.nodes, options.seconds, options.seed) == (5, 90, 7)
+    assert (options.workloads, options.nemeses) == (("queue", "groups"), ("kill", "power"))
+    assert options.at_least == {"all": 30, "power-all": 2}
+    assert (options.interval_s, options.spacing_s) == ((10.0, 20.0), (2.0, 2.0))
+    assert options.properties == {"num.io.threads": "2"}
+    assert options.command == ("python", "-m", "x", "y z")
+
+
+def test_all_workloads_can_be_asked_for_at_once(tmp_path: Path) -> None:
+    options = options_of(_parser().parse_args(["run", "--workload", "all", "--folder", str(tmp_path / "r")]))
+    assert {"queue", "groups", "idempotent", "metadata"} <= set(options.workloads)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (["--workload", "stack"], "queue"),
+        (["--at-least", "kill"], "--at-least kill"),
+        (["--at-least", "kill=many"], "--at-least kill=many"),
+        (["--interval", "soon"], "LO-HI"),
+        (["--nodes", "0"], "1 to 7"),
+        (["--set", "=3"], "--set =3"),
+        (["--cluster", "zookeeper"], "odradek, kafka"),
+    ],
+)
+def test_wrong_options_say_what_is_allowed(
+    wrong: list[str], named: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["run", *wrong, "--folder", str(tmp_path / "r")]) == EXIT_USAGE
+    assert named in capsys.readouterr().err
+
+
+def test_a_folder_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="there already"):
+        _options("--folder", str(tmp_path))
+
+
+def test_the_command_that_repeats_a_run_has_its_seed() -> None:
+    assert _command(["run", "--seconds", "9"], 4) == "python -m odradek.jepsen run --seconds 9 --seed 4"
+    assert _command(["run", "--seed", "4"], 4) == "python -m odradek.jepsen run --seed 4"
+
+
+def test_pairs_keep_what_stands_behind_the_first_equals_sign() -> None:
+    assert pairs("--set", ["a=b=c"], str) == {"a": "b=c"}
+
+
+def _history(folder: Path, value: int) -> None:
+    """One record is sent, and another one is read in its place."""
+    writer = Writer(folder / "a.jsonl")
+    writer.write(
+        Event(1, "a", 0, "invoke", "send", [["send", "q/0", 1]]),
+        Event(2, "a", 0, "ok", "send", [["send", "q/0", [0, 1]]]),
+        Event(3, "a", 1, "invoke", "poll", [["poll"]], None, {"final": True}),
+        Event(4, "a", 1, "ok", "poll", [["poll", {"q/0": [[0, value]]}]], None, {"final": True}),
+    )
+    writer.close()
+
+
+@pytest.mark.parametrize(("value", "status"), [(2, 1)])
+def test_a_history_is_checked_again(
+    tmp_path: Path, value: int, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _history(tmp_path, value)
+    assert main(["check", str(tmp_path)]) == status
+    assert "inconsistent-offsets" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_history_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path)]) == EXIT_USAGE
+    assert "no *.jsonl" in capsys.readouterr().err
+
+
+def test_the_table_of_outcomes_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outcomes"]) == 0
+    assert "| kafka | send |" in capsys.readouterr().out
