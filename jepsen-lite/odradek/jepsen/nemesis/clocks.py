@@ -41,6 +41,7 @@ def environment(path: Path, clock: Path, flutters: bool) -> dict[str, str]:
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # it would make every timed wait of a JVM last for ever
         "NO_FAKE_STAT": "1",
         **({"FAKETIME_NO_CACHE": "1"} if flutters else {"FAKETIME_CACHE_DURATION": "1"}),
     }
