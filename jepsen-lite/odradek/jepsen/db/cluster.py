@@ -85,7 +85,7 @@ class ServerCluster:
     # -- what is done
 
     def start(self, timeout_s: float = 180.0) -> float:
-        """Start all nodes at once and wait until they serve; returns the seconds it took. JVMs on few cores are slow."""
+        """Start all nodes at once and wait until they serve; returns the seconds it took (JVMs on few cores: many)."""
         started = time.monotonic()
         for node in self.nodes.values():
             node.spawn()
