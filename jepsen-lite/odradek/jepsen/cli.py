@@ -1,7 +1,7 @@
 """The command line: `python -m odradek.jepsen run|check|canary|capabilities|outcomes`.
 
 Decides: how options are spelt, what is printed, and the exit code: 0 valid, 1 invalid, 2 unknown, or a command line
-that is wrong, 3 a run that could not take place. Does not decide: what a run does (`run`).
+that is wrong, 3 a run that could not take place, 130 interrupted. Does not decide: what a run does (`run`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import datetime
 import json
 import secrets
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TypeVar
 
 from odradek.jepsen.run.options import Options, OptionsError
 
-EXIT_USAGE, EXIT_NOT_RUN = 2, 3
+EXIT_USAGE, EXIT_NOT_RUN, EXIT_INTERRUPTED = 2, 3, 130
 RESULTS = Path("jepsen-results")
 T = TypeVar("T", int, str)
 
@@ -27,8 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the return value is the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(given)
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # whatever ends a run, it takes its cluster down
+        signal.signal(ending, signal.default_int_handler)
     try:
         return int(options.do(options, given))
+    except KeyboardInterrupt:
+        sys.stderr.write("odradek.jepsen: interrupted\n")
+        return EXIT_INTERRUPTED
     except (OptionsError, LookupError, ValueError) as error:
         sys.stderr.write(f"odradek.jepsen: {error}\n")
         return EXIT_USAGE
@@ -239,8 +245,9 @@ def _command(arguments: Sequence[str], seed: int) -> str:
 
 def _capabilities(given: argparse.Namespace, arguments: Sequence[str]) -> int:
     from odradek.jepsen.db.capabilities import probe
+    from odradek.jepsen.nemesis.kinds import KINDS
 
-    for line in probe().lines():
+    for line in probe().lines({kind.name: kind.needs for kind in KINDS.values()}):
         say(line)
     return 0
 
