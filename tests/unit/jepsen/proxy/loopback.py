@@ -14,6 +14,9 @@ class Target:
         self.heard: asyncio.Queue[bytes] = asyncio.Queue()
         self.ends: asyncio.Queue[None] = asyncio.Queue()
         self.connections = 0
+        #: Without it frames are heard and not answered.
+        self.answers = asyncio.Event()
+        self.answers.set()
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -43,8 +46,9 @@ class Target:
             while True:
                 size = await reader.readexactly(4)
                 frame = size + await reader.readexactly(int.from_bytes(size))
-                writer.write(answer(int.from_bytes(frame[8:12])))
                 self.heard.put_nowait(frame)
+                await self.answers.wait()
+                writer.write(answer(int.from_bytes(frame[8:12])))
         except (asyncio.IncompleteReadError, ConnectionError):
             self.ends.put_nowait(None)
         finally:

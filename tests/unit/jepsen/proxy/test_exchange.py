@@ -143,6 +143,13 @@ def test_what_is_not_kafka_passes_as_bytes() -> None:
     assert state.counts["not_kafka"] == 1
 
 
+def test_what_is_no_answer_of_kafka_passes_as_bytes() -> None:
+    exchange = Exchange(LinkState(Behaviour(frames=True)), 1)
+    assert exchange.up(b"\0\0", 0.0) == []
+    assert [one.data for one in exchange.down(b"HTTP/1.1 400", 0.0)] == [b"HTTP/1.1 400"]
+    assert [one.data for one in exchange.up(b"\0\x09", 0.0)] == [b"\0\0\0\x09"]
+
+
 def test_half_a_frame_at_the_end_still_goes_on() -> None:
     exchange = Exchange(LinkState(Behaviour(frames=True)), 1)
     assert exchange.up(b"\0\0\0\x09abc", 0.0) == []

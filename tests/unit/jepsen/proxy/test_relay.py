@@ -121,6 +121,21 @@ async def test_a_late_request_arrives_though_its_client_has_gone() -> None:
         assert link.counts()["delivered_after_close"] == 1
 
 
+async def test_a_late_request_keeps_its_connection_until_it_is_answered() -> None:
+    async with _through(Behaviour(holds=(Hold(END_TXN, LATER, LATER),))) as (target, link, port):
+        target.answers.clear()
+        _, writer = await _dial(port)
+        writer.write(request(END_TXN, 1))
+        await _until(link, "held", 1)
+        link.reset(deliver=True)
+        assert await target.heard.get() == request(END_TXN, 1)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert link.counts()["open"] == 1 and target.ends.empty()
+        target.answers.set()
+        await _until_none_is_open(link)
+
+
 async def test_a_client_that_is_cut_off_tries_again_before_its_first_request_arrives() -> None:
     hold = Hold(0, LATER, LATER, cut_client=True)
     async with _through(Behaviour(holds=(hold,))) as (target, link, port):
