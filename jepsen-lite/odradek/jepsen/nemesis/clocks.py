@@ -16,7 +16,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -88,6 +88,15 @@ def sweep() -> None:
             match = _OF_A_PROCESS.fullmatch(entry.name)
             if match and not Path("/proc", match[1]).exists():
                 entry.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def swept() -> Iterator[None]:
+    """Around the life of nodes whose clocks can be moved: afterwards nothing of them is left in shared memory."""
+    try:
+        yield
+    finally:
+        sweep()
 
 
 class ClockStep:

@@ -20,6 +20,7 @@ from odradek.jepsen.db.kafka import Kafka
 from odradek.jepsen.db.node import Flavour
 from odradek.jepsen.db.odradek import Odradek
 from odradek.jepsen.history import NEMESIS
+from odradek.jepsen.nemesis import clocks
 from odradek.jepsen.nemesis.schedule import Step
 from odradek.jepsen.readback import read_node
 from odradek.jepsen.run.ends import high_watermarks
@@ -65,6 +66,7 @@ class Run:
         with (
             contextlib.closing(journal),
             quiet_writeback(),
+            clocks.swept(),
             cluster(flavour_of(options), options.nodes, options.folder, tag, options.image_mib) as nodes,
             prepared(nodes, options, self._steps) as build,
         ):

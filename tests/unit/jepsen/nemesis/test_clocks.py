@@ -20,7 +20,7 @@ from odradek.jepsen.nemesis.clocks import (
     offset,
     offset_line,
     prepare,
-    sweep,
+    swept,
 )
 from odradek.jepsen.nemesis.targets import Target
 
@@ -94,5 +94,6 @@ def test_what_dead_processes_left_is_taken_away(tmp_path: Path, monkeypatch: pyt
     kept = [f"faketime_shm_{os.getpid()}", "faketime_shm_x", "other"]
     for name in [*left, *kept]:
         (tmp_path / name).touch()
-    sweep()
+    with swept():
+        assert (tmp_path / left[0]).exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
