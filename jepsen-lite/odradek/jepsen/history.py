@@ -7,17 +7,17 @@ An event is one JSON object on one line:
 
     {"time": 81234567, "process": "kafka-3", "op": 17, "type": "invoke", "f": "send", "value": [["send", "q0/1", 42]]}
 
-`time` is CLOCK_MONOTONIC in ns, which all processes of a machine share. `type` is invoke, ok (it happened), fail (it did
-certainly not happen) or info (nobody knows, or a remark). `(process, op)` names an operation: its invocation is on disk
-before the request leaves, so a client that is killed leaves an invocation without a completion, which is an info.
+`time` is CLOCK_MONOTONIC in ns, which all processes of a machine share. `type` is invoke, ok (it happened), fail (it
+did certainly not happen) or info (nobody knows, or a remark). `(process, op)` names an operation: its invocation is on
+disk before the request leaves, so a client that is killed leaves an invocation without a completion, which is an info.
 A process may have several operations in flight; it asks for them in the order of their invocations. A client that takes
 the place of a killed one is a new process ("kafka-3" is followed by "kafka-3.1").
 
 Values, by `f` (the names and shapes are those of jepsen.tests.kafka; a key is "topic/partition", a record's value an
 integer that is sent once in a run):
 
-    send, poll, txn  micro-operations: ["send", key, value] and ["poll"] asked; ["send", key, [offset or null, value]] and
-                     ["poll", {key: [[offset, value], ...]}] told. One send or one poll is an operation of its own.
+    send, poll, txn  micro-operations: ["send", key, value] and ["poll"] asked; ["send", key, [offset or null, value]]
+                     and ["poll", {key: [[offset, value], ...]}] told. One send or one poll is an operation of its own.
                      `more` may hold "rebalanced": keys that came or went during the operation, and "final": true for
                      the reads after the faults
     assign           [key, ...]; more: "seek": "beginning" or {key: offset}
@@ -110,7 +110,11 @@ class Writer:
         self._file: IO[bytes] = path.open("ab", buffering=0)
 
     def write(self, *events: Event) -> None:
-        self._file.write("".join(map(encode, events)).encode())
+        self.append("".join(map(encode, events)))
+
+    def append(self, lines: str) -> None:
+        """What `encode` would have made of events."""
+        self._file.write(lines.encode())
 
     def close(self) -> None:
         self._file.close()

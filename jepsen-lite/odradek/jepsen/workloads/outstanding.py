@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from odradek.jepsen.history import Event, Type
+from odradek.jepsen.history import Type, encode
 from odradek.jepsen.workloads.generator import Sends
 from odradek.jepsen.workloads.recorder import Recorder
 
@@ -26,7 +26,7 @@ class Outstanding:
         self.recorder = recorder
         self._sends = sends
         self._of_key: Counter[str] = Counter()
-        self._told: list[Event] = []
+        self._told: list[str] = []
         self.count = 0
 
     def begin(self, due: int) -> Iterator[tuple[str, list[tuple[int, int]]]]:
@@ -39,27 +39,27 @@ class Outstanding:
             due -= len(values)
             self.count += len(values)
             self._of_key[key] += len(values)
-            ops = self.recorder.invoke_all("send", [[["send", key, value]] for value in values])
-            yield key, list(zip(ops, values))
+            yield key, list(zip(self.recorder.invoke_sends(key, values), values))
 
     def _room(self, key: str) -> int:
         return WINDOW_OF_KEY - self._of_key[key]
 
     def acknowledged(self, op: int, key: str, value: int, offset: int | None) -> None:
         """`offset`: None if it is not known."""
-        self._end(op, key, "ok", [offset, value], None)
+        self._leave(key)
+        self._told.append(self.recorder.acknowledged(op, key, value, offset))
 
     def ended(self, op: int, key: str, value: int, type_: Type, error: str) -> None:
         """Not acknowledged: fail or info."""
-        self._end(op, key, type_, value, error)
+        self._leave(key)
+        self._told.append(encode(self.recorder.event(op, type_, "send", [["send", key, value]], error)))
 
-    def _end(self, op: int, key: str, type_: Type, told: int | list[int | None], error: str | None) -> None:
+    def _leave(self, key: str) -> None:
         self.count -= 1
         self._of_key[key] -= 1
-        self._told.append(self.recorder.event(op, type_, "send", [["send", key, told]], error))
 
     def tell(self) -> None:
         """Write what has ended since the last time."""
         if self._told:
-            self.recorder.write(self._told)
+            self.recorder.append(self._told)
             self._told.clear()
