@@ -32,7 +32,12 @@ from typing import NamedTuple
 
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import MOST, Findings
-from odradek.jepsen.checkers.observed import acknowledged_sends, asked_offsets, polled
+from odradek.jepsen.checkers.observed import (
+    acknowledged_sends,
+    all_polled,
+    asked_offsets,
+    polled,
+)
 from odradek.jepsen.history import NEVER, Event, Operation
 
 #: A group and a key.
@@ -68,6 +73,8 @@ def _commits(
     commits: dict[Place, list[Commit]] = defaultdict(list)
     failed: dict[Place, dict[int, Operation]] = defaultdict(dict)
     for operation in operations:
+        if operation.invoke.f not in ("commit", "txn"):
+            continue
         for group, key, offset in asked_offsets(operation):
             if operation.type == "fail":
                 failed[group, key][offset] = operation
@@ -368,14 +375,16 @@ def _what_is(
     known: dict[str, set[int]] = defaultdict(set)
     given: dict[Place, set[int]] = defaultdict(set)
     floors: dict[str, int] = {}
+    for operation, key, records in all_polled(operations):
+        if key in keys:
+            offsets = [record[0] for record in records]
+            known[key].update(offsets)
+            group = (operation.completion.more or {}).get("group") or (operation.invoke.more or {}).get(
+                "group"
+            )
+            if group is not None:
+                given[group, key].update(offsets)
     for operation in operations:
-        group = (operation.completion.more or {}).get("group") or (operation.invoke.more or {}).get("group")
-        for key, records in polled(operation):
-            if key in keys:
-                offsets = [record[0] for record in records]
-                known[key].update(offsets)
-                if group is not None:
-                    given[group, key].update(offsets)
         if operation.invoke.f == "watermarks" and operation.type == "ok":
             for key, (start, _) in operation.completion.value.items():
                 floors[key] = max(start, floors.get(key, 0))
@@ -404,11 +413,10 @@ def _speaking_of(
     found: dict[tuple[str, int], Operation] = {}
     if not wanted:
         return found
-    for operation in operations:
-        for key, records in polled(operation):
-            for record in records:
-                if (key, record[0]) in wanted:
-                    found.setdefault((key, record[0]), operation)
+    for operation, key, records in all_polled(operations):
+        for record in records:
+            if (key, record[0]) in wanted:
+                found.setdefault((key, record[0]), operation)
     for told in acknowledged_sends(operations):
         if told.offset is not None and (told.key, told.offset) in wanted:
             found[told.key, told.offset] = told.operation

@@ -24,8 +24,9 @@ class Sent(NamedTuple):
 def acknowledged_sends(operations: Iterable[Operation]) -> Iterator[Sent]:
     """In the order of the operations."""
     for operation in operations:
-        if operation.completion.type == "ok" and operation.invoke.f in ("send", "txn"):
-            for micro in operation.completion.value or ():
+        invoke, completion = operation
+        if completion.type == "ok" and (invoke.f == "send" or invoke.f == "txn"):
+            for micro in completion.value or ():
                 if micro[0] == "send":
                     offset, value = micro[2]
                     yield Sent(operation, micro[1], offset, value)
@@ -53,6 +54,15 @@ def polled(operation: Operation) -> Iterator[tuple[str, Sequence[tuple[int, int]
         for micro in operation.completion.value or ():
             if micro[0] == "poll" and len(micro) > 1:
                 yield from micro[1].items()
+
+
+def all_polled(operations: Iterable[Operation]) -> Iterator[tuple[Operation, str, Sequence[tuple[int, int]]]]:
+    """The same for many operations, each with every key that it read."""
+    for operation in operations:
+        f = operation[0].f
+        if f == "poll" or f == "txn":
+            for key, records in polled(operation):
+                yield operation, key, records
 
 
 def asked_offsets(operation: Operation) -> Iterator[tuple[str, str, int]]:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import Findings
-from odradek.jepsen.checkers.observed import acknowledged_sends, asked_offsets, asked_sends, polled
+from odradek.jepsen.checkers.observed import acknowledged_sends, all_polled, asked_offsets, asked_sends
 from odradek.jepsen.history import NEVER, Operation
 
 Place = tuple[str, str]
@@ -54,15 +54,12 @@ class _Seen:
         self.readers: dict[int, list[Operation]] = defaultdict(list)
         self._ends: dict[str, int] = {}
         self._last: dict[str, Operation] = {}
-        for operation in operations:
-            is_final = bool((operation.completion.more or {}).get("final"))
-            is_final = is_final or bool((operation.invoke.more or {}).get("final"))
-            for key, records in polled(operation):
-                for offset, value in records:
-                    if value in values and len(self.readers[value]) < 2:
-                        self.readers[value].append(operation)
-                    if is_final and offset >= self._ends.get(key, 0):
-                        self._ends[key], self._last[key] = offset + 1, operation
+        for operation, key, records in all_polled(operations):
+            for offset, value in records:
+                if value in values and len(self.readers[value]) < 2:
+                    self.readers[value].append(operation)
+                if offset >= self._ends.get(key, 0) and _is_final(operation):
+                    self._ends[key], self._last[key] = offset + 1, operation
         self._complete = complete
 
     def reader(self, value: int, txn: Operation) -> Operation | None:
@@ -84,10 +81,9 @@ def check(operations: Sequence[Operation], *, complete: Collection[str] | None =
     findings = Findings()
     seen = _Seen(operations, complete)
     commits, readings = _offsets(operations)
-    told: dict[int, int | None] = {value: offset for _, _, offset, value in acknowledged_sends(operations)}
-    for txn in operations:
-        if txn.invoke.f != "txn":
-            continue
+    txns = [operation for operation in operations if operation.invoke.f == "txn"]
+    told: dict[int, int | None] = {value: offset for _, _, offset, value in acknowledged_sends(txns)}
+    for txn in txns:
         if txn.type == "fail":
             _check_aborted(findings, txn, seen)
             continue
@@ -107,6 +103,10 @@ def check(operations: Sequence[Operation], *, complete: Collection[str] | None =
                 {"visible": [part.name for part in shown], "missing": [part.name for part in missing]},
             )
     return findings.anomalies()
+
+
+def _is_final(operation: Operation) -> bool:
+    return bool((operation.completion.more or {}).get("final") or (operation.invoke.more or {}).get("final"))
 
 
 def _list(parts: Sequence[_Part]) -> str:
@@ -168,8 +168,7 @@ def _part_of_offset(
     if not readings:
         return _Part(name, None, None)
     found, reading = readings[-1]
-    is_final = bool((reading.completion.more or {}).get("final") or (reading.invoke.more or {}).get("final"))
-    if not is_final and txn.completion.time >= reading.invoke.time:
+    if not _is_final(reading) and txn.completion.time >= reading.invoke.time:
         return _Part(name, None, reading)
     others = [commit for commit in commits if commit.operation is not txn and commit.offset == found]
     if found == offset:

@@ -28,7 +28,7 @@ from typing import Literal, NamedTuple
 
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import Findings
-from odradek.jepsen.checkers.observed import acknowledged_sends, polled
+from odradek.jepsen.checkers.observed import acknowledged_sends, all_polled
 from odradek.jepsen.history import NEVER, Operation
 
 What = Literal["start", "high", "record"]
@@ -102,14 +102,11 @@ Scope = tuple[str, str]
 def _records(operations: Iterable[Operation], *, by_process: bool) -> dict[Scope, list[_Seen]]:
     """What records prove, by process ("" for all) and key: a record that was polled or acknowledged is below."""
     seen: dict[Scope, list[_Seen]] = defaultdict(list)
-    for operation in operations:
-        if operation.completion.time == NEVER:
-            continue
-        for key, pairs in polled(operation):
-            if pairs:
-                name = operation.invoke.process if by_process else ""
-                least = max(pair[0] for pair in pairs) + 1
-                seen[name, key].append(_Seen(operation.completion.time, least, operation))
+    for operation, key, pairs in all_polled(operations):
+        if pairs and operation.completion.time < NEVER:
+            name = operation.invoke.process if by_process else ""
+            least = max(pair[0] for pair in pairs) + 1
+            seen[name, key].append(_Seen(operation.completion.time, least, operation))
     if not by_process:  # a producer and a consumer do not share what they know of leaders
         for operation, key, offset, _ in acknowledged_sends(operations):
             if offset is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from odradek.jepsen.checkers.observed import (
     acknowledged,
     acknowledged_sends,
+    all_polled,
     asked_offsets,
     asked_sends,
     finder_of_sends,
@@ -47,6 +48,7 @@ def test_what_was_asked_counts_whatever_became_of_it() -> None:
 def test_what_was_read_is_told_by_key() -> None:
     assert [(key, list(pairs[0])) for key, pairs in polled(TXN)] == [("q/0", [3, 7])]
     assert list(polled(SEND)) == []
+    assert [(operation, key) for operation, key, _ in all_polled([SEND, TXN, LOST])] == [(TXN, "q/0")]
     assert list(polled(_operation(5, "poll", [["poll"]], "info", [["poll"]]))) == []
 
 
