@@ -28,7 +28,8 @@ class FaultRecovery(NamedTuple):
 
     `start` and `stop` are those of the fault (stop None: it was never healed), `since` is the one that counts.
     `recovered` is None when some key that was written to was not acknowledged any more; `key` is then that key, else
-    the slowest; "" when no key counted. `overlaps`: another fault was active between `since` and `recovered`.
+    the slowest; "" when no key counted. `overlaps`: another fault was active between `since` and `recovered`. `tried`
+    is when that key was last written to.
     """
 
     number: int
@@ -40,6 +41,7 @@ class FaultRecovery(NamedTuple):
     recovered: int | None
     key: str
     overlaps: bool = False
+    tried: int = 0
 
     @property
     def seconds(self) -> float | None:
@@ -82,6 +84,11 @@ class _Sends:
             return False
         return self._starts[place] <= time + within or (place > 0 and self._in_flight_until[place - 1] > time)
 
+    @property
+    def last(self) -> int:
+        """When the last one was invoked; 0 without any."""
+        return self._starts[-1] if self._starts else 0
+
     def acknowledged_after(self, time: int) -> int | None:
         """When the first answer came to a send that was invoked at `time` or later."""
         place = bisect_left(self._acknowledged, time)
@@ -113,7 +120,8 @@ def measure(
                 and (other.stop is None or other.stop > since)
                 for other in faults
             )
-            measured.append(FaultRecovery(*fault[:5], since, recovered, key, overlaps))
+            tried = sends[key].last if key else 0
+            measured.append(FaultRecovery(*fault[:5], since, recovered, key, overlaps, tried))
     return measured
 
 
@@ -155,6 +163,17 @@ def by_name(measured: Iterable[FaultRecovery]) -> dict[str, list[float]]:
     return dict(times)
 
 
-def unrecovered(measured: Iterable[FaultRecovery]) -> list[FaultRecovery]:
-    """Those after which some key was written to and never acknowledged again."""
-    return [recovery for recovery in measured if recovery.recovered is None]
+def unrecovered(measured: Sequence[FaultRecovery], *, patience_s: float = 10.0) -> list[FaultRecovery]:
+    """Those after which some key was never acknowledged again, though it was written to for so long after the last of
+    all faults was healed.
+
+    What was cut short by the end of the run, or by the next fault, proves nothing and is left out.
+    """
+    if any(recovery.stop is None for recovery in measured):
+        return []
+    healed = max((recovery.stop or 0 for recovery in measured), default=0)
+    return [
+        recovery
+        for recovery in measured
+        if recovery.recovered is None and recovery.tried >= healed + patience_s * NS
+    ]

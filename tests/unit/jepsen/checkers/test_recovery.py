@@ -75,14 +75,18 @@ def test_a_send_in_flight_keeps_its_key_in_the_count() -> None:
 
 
 def test_what_was_not_acknowledged_any_more() -> None:
-    found = _measure(
-        _fault(1, "kill", 10),
+    history = (
+        _fault(1, "kill", 10, 11),
         _send("q/0", 10.1, 10.2),
         _send("q/1", 10.1, 12, "info"),
-        _send("q/1", 12.1, None),
+        _send("q/1", 22, None),
     )
+    found = _measure(*history)
     assert [(recovery.recovered, recovery.key) for recovery in unrecovered(found)] == [(None, "q/1")]
     assert by_name(found) == {}
+    assert unrecovered(found, patience_s=12) == []
+    assert unrecovered(_measure(*history, _fault(2, "pause", 12, 13))) == []
+    assert unrecovered(_measure(*history, _fault(2, "pause", 12))) == []
 
 
 def test_times_by_the_name_of_the_fault() -> None:
