@@ -26,7 +26,7 @@ from odradek.jepsen.workloads.pace import Pace
 from odradek.jepsen.workloads.recorder import Recorder
 from odradek.jepsen.workloads.spec import WorkerSpec, split_key
 
-_TICK_S: Final = 0.025
+_TICK_S: Final = 0.05
 _GRACE_S: Final = 10.0
 
 
