@@ -2,17 +2,14 @@
 
 Decides: ports, one Kafka-style server.properties per node, start and the wait until every node serves, what is
 killed, paused and started again, and how the state of the cluster is asked for. Does not decide: what is tested or
-measured. Invariants: nodes keep their ports and folders over restarts; ports lie below the range from which the
-kernel takes the local ports of clients, so that no client can hold (or dial) its own target while a node is down;
-leaving the context kills every process, a paused one too.
+measured. Invariants: nodes keep their ports (`servers.quiet_ports`) and folders over restarts; leaving the context
+kills every process, a paused one too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,28 +18,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tests.compat import wire
-from tests.compat.servers import HOST, Flavour, Server, ServerFailed
+from tests.compat.servers import HOST, Flavour, Server, ServerFailed, quiet_ports
 
 T = TypeVar("T")
 _POLL_S = 0.005
-_PORTS = range(20_000, 32_000)
 _ANSWER_S = 5.0
-
-
-def quiet_ports(count: int) -> list[int]:
-    """That many different ports on which nobody listens, outside the range of clients' own ports."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
-            probe = held.enter_context(socket.socket())
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise ServerFailed(f"fewer than {count} free ports in {_PORTS}")
 
 
 def until(look: Callable[[], T | None], timeout_s: float, what: Callable[[], str] | str) -> T:

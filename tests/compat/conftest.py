@@ -30,6 +30,19 @@ PROPERTIES = {
     "log.retention.ms": "-1",  # some tests write records with timestamps of years ago
 }
 OF_THREE = PROPERTIES | {"default.replication.factor": "3", "offsets.topic.replication.factor": "3"}
+
+#: These fetch the jars of Apache Kafka where they are not cached yet: one after the other.
+OF_JARS = ("test_dump_log", "test_docker_environment")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are divided between processes, a file stays together with the nodes that it has started."""
+    for item in items:
+        if Path(__file__).parent == item.path.parent:
+            group = "jars" if item.path.stem in OF_JARS else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 CreateTopic = Callable[..., str]
 """(partitions=1) -> the name of a new topic, each partition of which has a leader."""
 _numbers = itertools.count(1)

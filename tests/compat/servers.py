@@ -1,12 +1,16 @@
 """A broker in a process of its own: Odradek, or Apache Kafka for comparison.
 
 Decides: ports, folder, start, readiness, stop, kill and restart. Does not decide: what is tested or measured.
-Invariants: a server owns its folder and its port over restarts; at most one process at a time.
+Invariants: a server owns its folder and its port over restarts; at most one process at a time; ports lie below the
+range from which the kernel takes the local ports of clients, so that no client can hold (or dial) its own target while
+a node is down.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,13 +28,28 @@ from odradek.jepsen.db.kafka_jars import kafka_classpath
 
 HOST = "127.0.0.1"
 _POLL_S = 0.002
+_PORTS = range(20_000, 32_000)
+
+
+def quiet_ports(count: int) -> list[int]:
+    """That many different ports on which nobody listens, outside the range of clients' own ports."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+            probe = held.enter_context(socket.socket())
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise ServerFailed(f"fewer than {count} free ports in {_PORTS}")
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """One of `quiet_ports`."""
+    return quiet_ports(1)[0]
 
 
 class ServerFailed(Exception):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.compat.clusters import Cluster, quiet_ports, until
+from tests.compat.clusters import Cluster, until
 from tests.compat.conftest import OF_THREE, cluster_flavour, on_kafka
-from tests.compat.servers import HOST
+from tests.compat.servers import HOST, quiet_ports
 
 from odradek.client.cli import exits
 

@@ -11,9 +11,9 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from tests.compat import confluent
-from tests.compat.clusters import Cluster, quiet_ports, until
+from tests.compat.clusters import Cluster, until
 from tests.compat.conftest import OF_THREE, cluster_flavour, on_kafka
-from tests.compat.servers import HOST
+from tests.compat.servers import HOST, quiet_ports
 
 from odradek.v1 import cluster_service_pb2, config_service_pb2, group_service_pb2, topic_service_pb2
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from tests.compat.clusters import Cluster, OdradekFromFile, quiet_ports, until
-from tests.compat.servers import HOST
+from tests.compat.clusters import Cluster, OdradekFromFile, until
+from tests.compat.servers import HOST, quiet_ports
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -10,9 +10,9 @@ from functools import partial
 from typing import NamedTuple
 
 import pytest
-from tests.compat.clusters import Cluster, quiet_ports
+from tests.compat.clusters import Cluster
 from tests.compat.conftest import OF_THREE, cluster_flavour, on_kafka
-from tests.compat.servers import HOST
+from tests.compat.servers import HOST, quiet_ports
 
 from odradek.client import Consumer, ConsumerRecord, Producer, RecordMetadata
 

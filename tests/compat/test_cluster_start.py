@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.compat.clusters import Cluster, quiet_ports, until
+from tests.compat.clusters import Cluster, until
 from tests.compat.conftest import OF_THREE, cluster_flavour, on_kafka, replicated_topic
-from tests.compat.servers import HOST, Server
+from tests.compat.servers import HOST, Server, quiet_ports
 
 pytestmark = pytest.mark.timeout(180)
 APART_S = 0.7

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.compat.clusters import quiet_ports
 from tests.compat.conftest import PROPERTIES, on_kafka
-from tests.compat.servers import HOST, Odradek, Server
+from tests.compat.servers import HOST, Odradek, Server, quiet_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

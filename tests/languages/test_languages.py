@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 from tests.compat import confluent
 from tests.compat.audit import end_offset
-from tests.compat.clusters import Cluster, OdradekFromFile, quiet_ports
+from tests.compat.clusters import Cluster, OdradekFromFile
 from tests.compat.conftest import OF_THREE
-from tests.compat.servers import HOST
+from tests.compat.servers import HOST, quiet_ports
 from tests.languages.programs import LANGUAGES, Language, Programs, built
 from tests.languages.running import Running, Seen, acknowledged, seen
 

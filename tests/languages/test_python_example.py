@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.compat import confluent, wire
-from tests.compat.clusters import quiet_ports
 from tests.compat.conftest import PROPERTIES
-from tests.compat.servers import HOST, Odradek, Server
+from tests.compat.servers import HOST, Odradek, Server, quiet_ports
 from tests.languages.programs import PYTHON, Programs, build_in
 from tests.languages.running import Running, Seen, acknowledged, seen
 
