@@ -1,10 +1,11 @@
-"""`make test`: all tests, in two calls of pytest.
+"""`make test`: all tests, in three calls of pytest.
 
-What only computes, or runs nodes within its own process, runs first, on every processor at once. What starts real
-processes, waits for them and hurts them has the machine for itself afterwards, one test after the other.
+What only computes, or runs nodes within its own process, is divided between all processors. What starts real processes
+waits for them most of the time, so two such files go on at once, each with nodes of its own. What needs the machine for
+itself (namespaces, power cuts, plans in real time) comes last, one test after the other.
 
-Both parts always run. Arguments go to both (`-k`, `-x`, ...); a part of which they leave nothing is no failure as long
-as the other has something.
+All parts always run. Arguments go to each (`-k`, `-x`, ...); a part of which they leave nothing is no failure as long
+as another one has something.
 """
 
 from __future__ import annotations
@@ -16,30 +17,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+NO_TESTS = 5
 
 #: The longest tests first: the last minute of this part is then made of short ones.
 COMPUTING = ("sim", "property", "doors", "scripts", "unit", "arch")
-NO_TESTS = 5
+REAL_PROCESSES = ("compat", "languages")
+
+
+def parts() -> dict[str, list[str]]:
+    """The arguments of pytest for each part; a folder that is in neither list has the machine for itself."""
+    computing, processes = ([f"tests/{name}" for name in names] for names in (COMPUTING, REAL_PROCESSES))
+    return {
+        "computing": ["-n", "auto", "--dist", "worksteal", *computing],
+        "real processes": ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", *processes],
+        "alone": ["tests", *(f"--ignore={folder}" for folder in computing + processes)],
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
     """The exit code of pytest: that of the first part that failed."""
-    folders = [f"tests/{name}" for name in COMPUTING]
-    parts = {
-        "computing": ["-n", "auto", "--dist", "worksteal", *folders],
-        "real processes": ["tests", *(f"--ignore={folder}" for folder in folders)],
-    }
-    codes = {}
+    codes = []
     told = []
-    for name, chosen in parts.items():
+    for name, chosen in parts().items():
         began = time.monotonic()
         command = [sys.executable, "-m", "pytest", "-q", "-m", "not clients", *chosen, *arguments]
-        codes[name] = subprocess.run(command, cwd=ROOT, check=False).returncode
-        outcome = {0: "passed", NO_TESTS: "no tests"}.get(codes[name], "FAILED")
+        codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
+        outcome = {0: "passed", NO_TESTS: "no tests"}.get(codes[-1], "FAILED")
         told.append(f"{name}: {outcome} in {time.monotonic() - began:.0f} s")
     sys.stdout.write("\n" + "\n".join(told) + "\n")
-    bad = [code for code in codes.values() if code not in (0, NO_TESTS)]
-    return bad[0] if bad else min(codes.values())
+    failed = [code for code in codes if code not in (0, NO_TESTS)]
+    return failed[0] if failed else min(codes)
 
 
 if __name__ == "__main__":
