@@ -185,7 +185,7 @@ def _parts(analysis: Analysis, log: Log, lost: set[int]) -> dict[int, str]:
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for turn, (value, number) in enumerate(log.writer.items()):
-        if value in left and value not in lost:
+        if value in left:
             process = analysis.operations[number].invoke.process
             first.setdefault(process, turn)
             last[process] = turn

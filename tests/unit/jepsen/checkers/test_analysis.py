@@ -88,9 +88,11 @@ def test_final_reads_that_did_not_begin_at_the_beginning() -> None:
     history = History()
     history.send("a", 10, 0)
     history.send("a", 11, 1)
+    history.send("a", 12, 2)
     history.poll("f", (1, 11), final=True)
+    history.poll("f", (2, 12), final=True)
     log = Analysis.of(history.events).logs[KEY]
-    assert (log.finally_read, log.finally_from) == ({11}, 1)
+    assert (log.finally_read, log.finally_from) == ({11, 12}, 1)
 
 
 def test_sightings_name_writer_and_readers() -> None:

@@ -116,7 +116,7 @@ def test_a_reader_may_go_back_after_what_failed(kind: Type, told: bool) -> None:
     history = log_of(1, 2, 3)
     history.poll("r", (0, 1))
     op = history.begin("r", "txn", [["poll"]])
-    history.end(op, kind, [got((10, 2))] if told else [["poll"]])
+    history.end(op, kind, [got((20, 3))] if told else [["poll"]])
     history.poll("r", (20, 3))
     assert check(history) == []
 

@@ -74,6 +74,13 @@ def test_a_lost_write_is_one_that_was_passed_over() -> None:
     assert [event.f for event in lost.evidence] == ["send", "send", "send", "send", "poll"]
 
 
+def test_a_value_whose_place_was_taken_is_lost() -> None:
+    history = three_records()
+    history.begin("z", "send", [["send", KEY, 13]])
+    history.poll("b", (0, 10), (1, 11), (2, 13))
+    assert kinds(check(history)) == ["inconsistent-offsets", "lost-write", "unseen"]
+
+
 def test_what_nobody_reached_is_unseen_and_not_lost() -> None:
     history = three_records()
     history.poll("b", (0, 10), (1, 11))
@@ -159,6 +166,33 @@ def test_an_aborted_read() -> None:
     (found,) = check(history)
     assert (found.kind, found.data) == ("G1a", {"key": KEY, "value": 11, "offset": 1})
     assert [event.type for event in found.evidence] == ["invoke", "fail", "ok"]
+
+
+def test_what_was_aborted_need_not_be_there_after_the_faults() -> None:
+    history = three_records()
+    history.send("a", 13, None, "fail")
+    history.poll("b", (0, 10), (1, 11), (2, 13), (3, 12))
+    history.assign("f", KEY, seek="beginning")
+    history.poll("f", (0, 10), (1, 11), (3, 12), final=True)
+    assert "lost-write" not in kinds(check(history))
+
+
+def test_a_failed_transaction_has_no_intermediate_state() -> None:
+    history = History()
+    history.txn("a", sent(10, None), sent(11, None), kind="fail")
+    history.poll("b", (0, 10))
+    history.send("z", 12, 3)
+    history.poll("b", (3, 12))
+    assert kinds(check(history)) == ["G1a"]
+
+
+def test_the_last_value_alone_is_no_intermediate_state() -> None:
+    """That the first is nowhere is for the checker of whole transactions."""
+    history = group_of_two("info")
+    history.poll("b", (1, 11))
+    history.send("z", 12, 3)
+    history.poll("b", (3, 12))
+    assert check(history) == []
 
 
 def test_a_precommitted_read() -> None:
