@@ -386,8 +386,8 @@ def _what_is(
                 given[group, key].update(offsets)
     for operation in operations:
         if operation.invoke.f == "watermarks" and operation.type == "ok":
-            for key, (start, _) in operation.completion.value.items():
-                floors[key] = max(start, floors.get(key, 0))
+            for key, told in operation.completion.value.items():
+                floors[key] = max(told[0] or 0, floors.get(key, 0))
     for _, key, offset, _ in acknowledged_sends(operations):
         if key in keys and offset is not None:
             known[key].add(offset)

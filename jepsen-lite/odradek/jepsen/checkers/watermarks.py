@@ -3,13 +3,16 @@
 Decides: which readings of watermarks contradict what was known before they began. Does not decide: whether the log
 holds what it should (`replicas`, `queue`).
 
-What it takes for granted: a reading is the answer of the node that the client takes for the leader, and one client does
-not go back to an older leader (librdkafka keeps the leader epoch and refuses older metadata). Kafka promises no more: a
-leader that was replaced and does not know it yet may tell another client a high watermark that is behind the new
-leader's. So what holds by default is what holds for any such system:
+A reading is {key: [log start, high watermark]}, with the leader epoch of whoever answered as a third where it is known;
+the log start is null where it is not.
+
+What it takes for granted: one client does not go back to an older leader, unless the leader epochs say so. Kafka
+promises no more: a leader that was replaced and does not know it yet may tell another client a high watermark that is
+behind the new leader's. So what holds by default is what holds for any such system:
 
 * watermark-regression: a high watermark is below one that the same process had read before, or below the end of what
-  it had polled itself.
+  it had polled itself; or, of readings with leader epochs, below one that any process had read before of this or an
+  earlier leader.
 * log-start-regression: the same for log starts. watermarks-crossed: a log start above the high watermark beside it.
 * with `final`, the high watermarks of the healed cluster, asked for when all clients had stopped:
   watermark-regression, and acknowledged-above-watermark for a record that was acknowledged or read at or above it.
@@ -24,28 +27,28 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import Findings
 from odradek.jepsen.checkers.observed import acknowledged_sends, all_polled
 from odradek.jepsen.history import NEVER, Operation
 
-What = Literal["start", "high", "record"]
-
 
 class _Seen(NamedTuple):
-    """From `time` on it is known that a watermark is at least `least`."""
+    """From `time` on it is known that a watermark is at least `least`, by what a leader of that epoch said."""
 
     time: int
     least: int
     operation: Operation
+    epoch: int | None = None
 
 
 class _Reading(NamedTuple):
     key: str
-    start: int
+    start: int | None
     high: int
+    epoch: int | None
     operation: Operation
 
 
@@ -72,13 +75,13 @@ def check(
     """`final`: {key: high watermark} after the last operation."""
     findings = Findings()
     readings = [
-        _Reading(key, pair[0], pair[1], operation)
+        _Reading(key, told[0], told[1], told[2] if len(told) > 2 else None, operation)
         for operation in operations
         if operation.invoke.f == "watermarks" and operation.type == "ok"
-        for key, pair in operation.completion.value.items()
+        for key, told in operation.completion.value.items()
     ]
-    for key, start, high, operation in readings:
-        if start > high:
+    for key, start, high, _, operation in readings:
+        if start is not None and start > high:
             findings.add(
                 "watermarks-crossed",
                 f"{key}: the log start {start} is above the high watermark {high}",
@@ -91,6 +94,8 @@ def check(
         records = _records(operations, by_process=False)
     if realtime:
         _check_scope(findings, readings, records, by_process=False)
+    else:
+        _check_leaders(findings, [reading for reading in readings if reading.epoch is not None])
     if final is not None:
         _check_final(findings, final, readings, records)
     return findings.anomalies()
@@ -121,32 +126,56 @@ def _check_scope(
     *,
     by_process: bool,
 ) -> None:
-    seen: dict[tuple[What, Scope], list[_Seen]] = defaultdict(list)
     asked: dict[Scope, list[_Reading]] = defaultdict(list)
     for reading in readings:
-        scope = (reading.operation.invoke.process if by_process else "", reading.key)
-        asked[scope].append(reading)
-        time = reading.operation.completion.time
-        seen["start", scope].append(_Seen(time, reading.start, reading.operation))
-        seen["high", scope].append(_Seen(time, reading.high, reading.operation))
+        asked[reading.operation.invoke.process if by_process else "", reading.key].append(reading)
     suffix = "" if by_process else "-realtime"
     above = "watermark-regression" if by_process else "acknowledged-above-watermark"
     for scope, of_scope in asked.items():
-        for kind, what in (
-            (f"watermark-regression{suffix}", "high"),
-            (f"log-start-regression{suffix}", "start"),
-        ):
-            known = _Known(seen["high" if what == "high" else "start", scope])
-            for reading in of_scope:
-                told = reading.high if what == "high" else reading.start
-                _compare(findings, kind, reading, told, known.before(reading.operation.invoke.time))
+        _check_readings(findings, of_scope, suffix)
         known = _Known(records.get(scope, ()))
         for reading in of_scope:
-            _compare(findings, above, reading, reading.high, known.before(reading.operation.invoke.time))
+            _compare(findings, above, reading, reading.high, known)
 
 
-def _compare(findings: Findings, kind: str, reading: _Reading, told: int, known: _Seen | None) -> None:
+def _check_leaders(findings: Findings, readings: Iterable[_Reading]) -> None:
+    """Of all processes; those of one process are compared already."""
+    by_key: dict[str, list[_Reading]] = defaultdict(list)
+    for reading in readings:
+        by_key[reading.key].append(reading)
+    for of_key in by_key.values():
+        if len({reading.operation.invoke.process for reading in of_key}) > 1:
+            _check_readings(findings, of_key, "", of_others=True)
+
+
+def _check_readings(
+    findings: Findings, readings: Sequence[_Reading], suffix: str, *, of_others: bool = False
+) -> None:
+    """High watermarks and log starts of one key, each with what was read before."""
+    highs = _Known(
+        _Seen(reading.operation.completion.time, reading.high, reading.operation, reading.epoch)
+        for reading in readings
+    )
+    starts = _Known(
+        _Seen(reading.operation.completion.time, reading.start, reading.operation, reading.epoch)
+        for reading in readings
+        if reading.start is not None
+    )
+    for reading in readings:
+        _compare(findings, f"watermark-regression{suffix}", reading, reading.high, highs, of_others)
+        if reading.start is not None:
+            _compare(findings, f"log-start-regression{suffix}", reading, reading.start, starts, of_others)
+
+
+def _compare(
+    findings: Findings, kind: str, reading: _Reading, told: int, before: _Known, of_others: bool = False
+) -> None:
+    known = before.before(reading.operation.invoke.time)
     if known is None or told >= known.least:
+        return
+    if reading.epoch is not None and known.epoch is not None and reading.epoch < known.epoch:
+        return  # a leader that was replaced, and does not know it
+    if of_others and known.operation.invoke.process == reading.operation.invoke.process:
         return
     proof = known.operation
     findings.add(

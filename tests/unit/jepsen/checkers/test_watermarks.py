@@ -52,6 +52,25 @@ def test_another_client_may_ask_a_leader_that_was_replaced() -> None:
     assert _kinds(*history, realtime=True) == ["watermark-regression-realtime"]
 
 
+def _led(begin: int, high: int, epoch: int, who: str = "w", start: int | None = 0) -> Operation:
+    return _operation(begin, begin + 1, who, "watermarks", {KEY: [start, high, epoch]})
+
+
+def test_with_leader_epochs_other_clients_count_and_replaced_leaders_do_not() -> None:
+    assert _kinds(_led(1, 9, 4), _led(3, 7, 4, "other")) == ["watermark-regression"]
+    assert _kinds(_led(1, 9, 4), _led(3, 7, 5, "other")) == ["watermark-regression"]
+    assert _kinds(_led(1, 9, 4), _led(3, 7, 3, "other")) == []
+    assert _kinds(_led(1, 9, 4), _led(3, 7, 3)) == []
+    assert _kinds(_led(1, 9, 4), _led(3, 7, 4), _led(5, 9, 4, "other")) == ["watermark-regression"]
+
+
+def test_a_log_start_that_nobody_knows() -> None:
+    assert _kinds(_led(1, 9, 4, start=3), _led(3, 9, 4, start=None), _led(5, 9, 4, start=3)) == []
+    assert _kinds(_led(1, 9, 4, start=3), _led(3, 9, 4, start=None), _led(5, 9, 4, start=2)) == [
+        "log-start-regression"
+    ]
+
+
 def test_a_log_start_that_goes_back() -> None:
     assert _kinds(_read(1, 2, 9, start=4), _read(3, 4, 9, start=3)) == ["log-start-regression"]
 
