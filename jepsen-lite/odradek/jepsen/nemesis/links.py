@@ -54,7 +54,7 @@ def lossy(random: Random) -> Behaviour:
 
 
 def resetting(random: Random) -> Behaviour:
-    return same(Pace(reset=random.uniform(0.002, 0.03)), random.getrandbits(32))
+    return same(Pace(reset=random.uniform(0.02, 0.1)), random.getrandbits(32))
 
 
 def silent(random: Random) -> Behaviour:
