@@ -25,7 +25,7 @@ during the run.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -131,11 +131,11 @@ class _Register:
     def may_find(self, offset: int, last: Commit | None, end: int) -> bool:
         """Whether a reading that ended then may find this offset, `last` having counted before it began."""
         floor = last.start if last else -1
-        return any(commit.start < end and commit.end >= floor for commit in self.committed(offset))
+        return any(commit.start <= end and commit.end >= floor for commit in self.committed(offset))
 
     def least(self, last: Commit, end: int) -> int:
         """The least offset that a reading which ended then may find, if `last` counted before it began."""
-        place = bisect_left(self._starts, end)
+        place = bisect_right(self._starts, end)
         least = min(last.offset, self._least_unknown[place - 1] if place else NEVER)
         while place and self._starts[place - 1] >= last.start - self._longest:
             place -= 1
@@ -171,7 +171,7 @@ def _check_readings(
                 kind = "committed-offset-regression"
             elif (
                 others
-                and min(commit.start for commit in register.committed(offset)) < reading.completion.time
+                and min(commit.start for commit in register.committed(offset)) <= reading.completion.time
             ):
                 kind = "commit-lost"
             elif offset in failed.get(place, {}):

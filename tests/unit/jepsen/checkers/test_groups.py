@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from odradek.jepsen.checkers import groups
 from odradek.jepsen.checkers.anomaly import Anomaly
-from odradek.jepsen.history import Event, pair
+from odradek.jepsen.checkers.linearizability import Call, check
+from odradek.jepsen.history import NEVER, Event, Operation, pair
 
 KEY = "q/0"
 
@@ -289,3 +291,32 @@ def test_offsets_of_transactions_are_commits() -> None:
         story.events.append(Event(2, "t", 99, kind, "txn", []))  # type: ignore[arg-type]
         story.committed(5, at=(3, 4))
         assert story.kinds() == kinds
+
+
+class _Offset:
+    """A committed offset as a register."""
+
+    initial: int | None = None
+
+    def step(self, state: int | None, operation: Operation) -> tuple[bool, int | None]:
+        if operation.invoke.f == "commit":
+            return True, operation.invoke.value["offsets"][KEY]
+        return operation.completion.value["offsets"][KEY] == state, state
+
+
+def test_a_reading_is_caught_if_and_only_if_no_order_of_the_commits_explains_it() -> None:
+    random, verdicts = Random(3), set()
+    for _ in range(150):
+        story = _Story()
+        for number in range(6):
+            begin = random.randrange(20)
+            kind = random.choice(("ok", "ok", "ok", "info", "lost"))
+            story.commit(f"m{number}", random.randrange(4), kind, at=(begin, begin + random.randrange(1, 9)))
+        begin = random.randrange(5, 30)
+        story.committed(random.choice((None, 0, 1, 2, 3)), at=(begin, begin + random.randrange(1, 5)))
+        operations = pair(sorted(story.events, key=lambda event: event.time))
+        calls = [Call(o.invoke.time, o.completion.time if o.type == "ok" else NEVER, o) for o in operations]
+        is_explained = check(calls, _Offset()).verdict == "linearizable"
+        assert bool(story.kinds()) != is_explained, operations
+        verdicts.add(is_explained)
+    assert verdicts == {True, False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from odradek.jepsen.checkers import metadata
@@ -263,3 +264,43 @@ def test_the_default_value_of_a_topic_that_was_made_anew() -> None:
     assert story.kinds() == []
     story.valued(7)
     assert story.kinds() == ["nonmonotonic-metadata-read"]
+
+
+def _simulated(random: Random, *, honest: bool) -> list[str]:
+    """Writes and descriptions that overlap, each done at an instant within; images of nodes are a past of the log."""
+    story = _Story()
+    log = [{"t": metadata.Topic(), "u": metadata.Topic()}]
+    image = [0, 0]
+    asked = sorted((random.randrange(150), number) for number in range(40))
+    instants = sorted((begin + random.randrange(1, 9), begin, number) for begin, number in asked)
+    for instant, begin, number in instants:
+        topic, at = random.choice("tu"), (10 * begin, 10 * instant + random.randrange(1, 60))
+        node, state = number % 2, log[-1]
+        image[node] = random.randrange(image[node] if honest else 0, len(log))
+        f = random.choice(("create", "delete", "config", "look", "look", "look"))
+        kind = random.choice(("ok", "ok", "ok", "info"))
+        now = state[topic]
+        if f == "look":
+            shown = log[image[node]][topic]
+            if not shown.exists:
+                story.absent(node=node, topic=topic, at=at)
+            elif random.random() < 0.5:
+                story.exists(shown.topic_id, node=node, topic=topic, at=at)
+            else:
+                story.valued(shown.value, node=node, topic=topic, at=at)
+        elif now.exists == (f == "create"):
+            error = metadata.EXISTS if now.exists else metadata.UNKNOWN
+            story.do(f"topic-{f}", "fail", error=error, topic=topic, at=at, value=number)
+        elif kind == "ok" or random.random() < 0.5:
+            after = {"create": metadata.Topic(True, f"id{number}"), "delete": metadata.Topic()}
+            log.append({**state, topic: after.get(f, now._replace(value=number))})
+            told = {"value": number} if f == "config" else _named(f"id{number}" if f == "create" else None)
+            story.do(
+                f"topic-{f}", kind, topic=topic, at=at, **(told if kind == "ok" or f == "config" else {})
+            )
+    return story.kinds()
+
+
+def test_no_honest_cluster_is_accused_and_others_are() -> None:
+    assert [kind for seed in range(40) for kind in _simulated(Random(seed), honest=True)] == []
+    assert sum(bool(_simulated(Random(seed), honest=False)) for seed in range(40)) > 10
