@@ -23,7 +23,7 @@ NOT_RUN = 3
 
 
 class Mutant(NamedTuple):
-    """`kinds`: anomalies of which one must be found. `seeds`: how often it may be tried."""
+    """`kinds`: anomalies of which one must be found. `seeds`: with which it is tried, one after the other."""
 
     name: str
     workload: str
@@ -31,7 +31,7 @@ class Mutant(NamedTuple):
     kinds: frozenset[str]
     seconds: int = 20
     within_s: int = 120
-    seeds: int = 2
+    seeds: tuple[int, ...] = (1, 2)
     more: str = ""
 
 
@@ -41,17 +41,48 @@ _TORN = frozenset(
     {"replica-divergence", "replica-corrupt", "corrupt-record", "replica-torn-tail", "replica-gap"}
 )
 _GROUPS = frozenset({"committed-offset-regression", "commit-lost", "ownership-overlap", "group-skip"})
-_METADATA = frozenset(
-    {"nonlinearizable-metadata", "no-convergence", "unrecovered", "nonmonotonic-metadata-read"}
-)
+_ORDER = frozenset({"nonmonotonic-poll", "int-nonmonotonic-poll"})
+_METADATA = frozenset({"nonlinearizable-metadata", "unrecovered", "nonmonotonic-metadata-read"})
+
+#: So that a cut of a few seconds has another leader chosen.
+_SOON_FENCED = "--set broker.session.timeout.ms=2500 --set broker.heartbeat.interval.ms=500"
 
 MUTANTS = [
     Mutant("segments-not-synced", "queue", "power-all", _LOST, more="--at-least power-all=2"),
-    Mutant("checksums-not-compared", "queue", "bit-flip", _TORN, 30, more="--at-least bit-flip=3"),
+    Mutant(
+        "checksums-not-compared",
+        "queue",
+        "bit-flip",
+        _TORN,
+        30,
+        seeds=(92, 149),
+        more="--at-least bit-flip=3",
+    ),
     Mutant("duplicates-not-recognised", "idempotent", "none", _TWICE, 10),
-    Mutant("producers-forgotten-at-failover", "idempotent", "kill", _TWICE | _LOST, 30),
-    Mutant("truncation-skipped", "queue", "pause,partition-one", _TORN | _LOST, 40),
-    Mutant("high-watermark-does-not-wait-for-one-follower", "queue", "kill,partition-one", _LOST | _TORN, 30),
+    Mutant(
+        "producers-forgotten-at-failover",
+        "idempotent",
+        "acks-dropped,leader-move",
+        _TWICE,
+        25,
+        more="--at-least acks-dropped=2,leader-move=2 --spacing 2-4",
+    ),
+    Mutant(
+        "truncation-skipped",
+        "queue",
+        "partition-brokers",
+        _TORN | _LOST,
+        35,
+        more=f"--at-least partition-brokers=3 --spacing 3-5 {_SOON_FENCED}",
+    ),
+    Mutant(
+        "high-watermark-does-not-wait-for-the-next-leader",
+        "queue",
+        "pause-kill",
+        _LOST,
+        25,
+        more="--at-least pause-kill=3 --spacing 4-6",
+    ),
     Mutant("consumers-read-above-the-high-watermark", "queue", "partition-one,pause", _LOST | {"G1a"}, 40),
     Mutant("leader-elected-outside-the-isr", "queue", "pause-kill,partition-one", _LOST | _TORN, 40),
     Mutant("committed-offsets-lost-with-their-coordinator", "groups", "kill", _GROUPS, 30),
@@ -59,6 +90,13 @@ MUTANTS = [
     Mutant("readers-skip-a-batch-now-and-then", "queue", "none", _LOST | {"poll-skip", "int-poll-skip"}, 20),
     Mutant("publish-sends-again-as-somebody-else", "idempotent", "kill,pause", _TWICE, 30),
     Mutant("producer-ids-given-twice", "idempotent,queue", "kill,client-crash", _TWICE | _LOST, 30),
+    Mutant("recovery-cuts-the-last-batch", "queue", "power-all", _LOST, 20, more="--at-least power-all=2"),
+    Mutant("acknowledged-by-the-leader-alone", "queue", "partition-brokers", _LOST, 20, more=_SOON_FENCED),
+    Mutant("refused-after-it-was-written", "queue", "none", frozenset({"G1a"}), 10),
+    Mutant("values-mangled-at-the-grpc-door", "queue", "none", frozenset({"corrupt-record"}), 10),
+    Mutant("batches-in-the-wrong-order-now-and-then", "queue", "none", _ORDER, 10),
+    Mutant("commits-not-written-now-and-then", "groups", "none", _GROUPS, 15),
+    Mutant("topic-ids-given-again", "metadata", "none", frozenset({"topic-id-reused"}), 15),
     Mutant(
         "journal-not-synced", "metadata,queue", "power-all", _METADATA | _LOST, more="--at-least power-all=2"
     ),
@@ -85,7 +123,7 @@ def command(mutant: Mutant, seed: int, folder: Path) -> list[str]:
 def hunt(mutant: Mutant) -> Found:
     """Run it until it is noticed. Raises RuntimeError when no run can take place."""
     began = time.monotonic()
-    for seed in range(1, mutant.seeds + 1):
+    for seed in mutant.seeds:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "run"
             done = subprocess.run(command(mutant, seed, folder), capture_output=True, text=True, cwd=ROOT)

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from typing import Any
 
 from tests.sim import mutants as simulated
 from tests.sim.cluster import Patches
 
 from odradek.node import cli
-from odradek.node.app import senders
+from odradek.node.app import publish, senders
 from odradek.node.app.fetch_command import FetchCommand
 from odradek.node.app.fetch_reader import FetchReader
+from odradek.node.app.offsets import CommitCommand, OffsetsService
+from odradek.node.app.produce import ProduceCommand, ProduceService
+from odradek.node.controller import topics
+from odradek.node.partition.replica import Replica
+from odradek.node.partition.replicas import Replicas
+from odradek.node.runtime.deferred import Deferred
+from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import parse_header
 from odradek.storage import batch_validator, recovery
 from odradek.storage.disk import DiskError
@@ -74,6 +82,117 @@ def checksums_not_compared(patch: Patches) -> None:
         patch.setattr(module, "compute_crc", as_written)
 
 
+def recovery_cuts_the_last_batch(patch: Patches) -> None:
+    """After an unclean end a log loses its last batch, although it is whole."""
+    scan_checked = recovery.scan_checked
+
+    def all_but_the_last(*arguments: Any) -> Iterator[Any]:
+        held = None
+        for found in scan_checked(*arguments):
+            if held is not None:
+                yield held
+            held = found
+
+    patch.setattr(recovery, "scan_checked", all_but_the_last)
+
+
+def acknowledged_by_the_leader_alone(patch: Patches) -> None:
+    """acks=all is served as acks=1: nobody waits for the followers, nor asks how many are in sync."""
+    produce = ProduceService.produce
+
+    def alone(self: ProduceService, context: Any, command: ProduceCommand) -> Any:
+        return produce(self, context, command._replace(acks=abs(command.acks)))
+
+    patch.setattr(ProduceService, "produce", alone)
+
+
+def high_watermark_does_not_wait_for_the_next_leader(patch: Patches) -> None:
+    """What counts is everybody in sync but the first follower, who is the first to be elected."""
+    count = Replica._count
+
+    def without_one(self: Replica) -> None:
+        count(self)
+        if self._counted:
+            del self._counted[0]
+
+    patch.setattr(Replica, "_count", without_one)
+
+
+def refused_after_it_was_written(patch: Patches) -> None:
+    """Every three-hundredth batch is refused as too large, and is in the log all the same."""
+    append = Replicas.append
+    count = 0
+
+    def late(self: Replicas, *arguments: Any) -> Any:
+        nonlocal count
+        result = append(self, *arguments)
+        count += result.error is ErrorCode.NONE
+        return result if count % 300 else result._replace(error=ErrorCode.MESSAGE_TOO_LARGE)
+
+    patch.setattr(Replicas, "append", late)
+
+
+def values_mangled_at_the_grpc_door(patch: Patches) -> None:
+    """Every hundredth batch that a node makes of a Publish has a wrong byte in its first value; its CRC is right."""
+    build = publish.build_new_batch
+    count = 0
+
+    def mangled(entries: Sequence[Any], **rest: Any) -> bytearray:
+        nonlocal count
+        count += 1
+        if not count % 100 and entries[0][2]:
+            timestamp, key, value, headers = entries[0]
+            wrong = bytes((*value[:-1], value[-1] ^ 1))
+            entries = [(timestamp, key, wrong, headers), *entries[1:]]
+        return build(entries, **rest)
+
+    patch.setattr(publish, "build_new_batch", mangled)
+
+
+def batches_in_the_wrong_order_now_and_then(patch: Patches) -> None:
+    """Every fiftieth answer with more than one batch has the first one last."""
+    records = FetchReader._records
+    count = 0
+
+    def turned(self: FetchReader, command: FetchCommand, *rest: Any) -> Any:
+        nonlocal count
+        answer = records(self, command, *rest)
+        if command.replica_id < 0 and len(answer.records):
+            first = parse_header(answer.records).size
+            if len(answer.records) > first:
+                count += 1
+                if not count % 50:
+                    answer.records = bytes(answer.records[first:]) + bytes(answer.records[:first])
+        return answer
+
+    patch.setattr(FetchReader, "_records", turned)
+
+
+def commits_not_written_now_and_then(patch: Patches) -> None:
+    """Every tenth commit of offsets is acknowledged, and that is all."""
+    commit = OffsetsService.commit
+    count = 0
+
+    def forgetful(self: OffsetsService, command: CommitCommand) -> Any:
+        nonlocal count
+        count += 1
+        if count % 10:
+            return commit(self, command)
+        return Deferred.resolved([ErrorCode.NONE for topic in command.topics for _ in topic.partitions])
+
+    patch.setattr(OffsetsService, "commit", forgetful)
+
+
+def topic_ids_given_again(patch: Patches) -> None:
+    """A topic's id is one of a hundred, so that one of a deleted topic comes again."""
+    new = topics.new_topic_id
+
+    def one_of_a_hundred(random: Random) -> bytes:
+        return new(Random(random.randrange(100)))
+
+    simulated.everywhere(patch, "new_topic_id", new, one_of_a_hundred)
+
+
 def readers_skip_a_batch_now_and_then(patch: Patches) -> None:
     """Every hundredth answer with more than one batch begins with the second."""
     records = FetchReader._records
@@ -112,6 +231,14 @@ OWN: tuple[Plant, ...] = (
     journal_not_synced,
     disk_errors_ignored,
     checksums_not_compared,
+    recovery_cuts_the_last_batch,
+    acknowledged_by_the_leader_alone,
+    high_watermark_does_not_wait_for_the_next_leader,
+    refused_after_it_was_written,
+    values_mangled_at_the_grpc_door,
+    batches_in_the_wrong_order_now_and_then,
+    commits_not_written_now_and_then,
+    topic_ids_given_again,
     readers_skip_a_batch_now_and_then,
     publish_sends_again_as_somebody_else,
 )
