@@ -147,6 +147,8 @@ def decode(text: bytes) -> LeaderEpochCache | CorruptCheckpoint:
     """A cache from the text of a checkpoint file."""
     try:
         lines = text.decode("ascii").splitlines()
+        if text and not text.endswith(b"\n"):
+            return CorruptCheckpoint("cut off")
         if not lines or lines[0].strip() != _VERSION:
             return CorruptCheckpoint(f"version {lines[0]!r}" if lines else "empty")
         rows = [line.split() for line in lines[2:] if line.strip()]

@@ -34,6 +34,7 @@ class LocalLog:
         "_submitted",
         "_unsynced",
         "active",
+        "damaged_offset",
         "end_offset",
         "flush_due_ms",
         "flushed_offset",
@@ -55,6 +56,8 @@ class LocalLog:
         self.active = segments.active
         self.end_offset = self.flushed_offset = self._submitted = self.active.next_offset
         self.has_directory = not is_new
+        self.damaged_offset = -1
+        """Where bytes begin that were synced once and are not whole any more; -1 for none that is known."""
         self.on_flush = on_flush
         self.flush_due_ms = NEVER
         """When records that are not submitted yet have to be (`flush.ms`)."""

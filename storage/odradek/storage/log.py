@@ -24,7 +24,7 @@ from typing import Final
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.append_result import UNAVAILABLE, AppendResult, refused
 from odradek.storage.batch_validator import Rejected, validate, validate_follower
-from odradek.storage.disk import Buffer, DiskError, DiskFullError
+from odradek.storage.disk import Buffer, DiskError
 from odradek.storage.epoch_checkpoint import StoredEpochs
 from odradek.storage.leader_epoch_cache import EpochEndOffset
 from odradek.storage.local_log import LocalLog
@@ -34,7 +34,6 @@ from odradek.storage.producer_snapshots import StoredProducers
 from odradek.storage.producer_state import ActiveProducer
 from odradek.storage.recovery import load_log
 from odradek.storage.retention import NEVER
-from odradek.storage.segment import CorruptSegmentError
 from odradek.storage.segments import Segments, must_roll
 from odradek.storage.timestamps import TimestampOffset, find_newest, find_timestamp
 from odradek.storage.upkeep import drop_old_segments, roll, roll_jitter_ms
@@ -42,7 +41,6 @@ from odradek.storage.upkeep import drop_old_segments, roll, roll_jitter_ms
 __all__ = ["AppendResult", "PartitionLog"]
 
 log = logging.getLogger(__name__)
-
 _NONE: Final = ErrorCode.NONE
 _STORAGE_ERROR: Final = ErrorCode.KAFKA_STORAGE_ERROR
 _PRODUCER_CHECK_MS: Final = 600_000
@@ -184,16 +182,30 @@ class PartitionLog:
             if not found.epochs_are_saved:
                 epochs.save(local)
         except DiskError as error:
-            self._on_error(error)
+            self.home.on_error(error)
             return None
         self._epochs = epochs
         self._producers = StoredProducers(found.producers, found.snapshot_offset)
         self._start = found.log_start_offset
         self.high_watermark = min(self.high_watermark, local.end_offset)  # it may be that of a deleted log
-        self._local = local
+        self._local, local.damaged_offset = local, found.damaged_offset
         self._retention_checked_ms = now_ms
         self._schedule_retention(now_ms)
         return local
+
+    def mend(self) -> bool:
+        """Cut damaged bytes and all that follows, for its leader has them; False when nothing was cut."""
+        local = self._found()
+        if local is None or local.damaged_offset < 0:
+            return False
+        try:
+            self.home.on_truncated(
+                self.name, local.damaged_offset
+            )  # so it is checked, and cut, from there on
+        except DiskError as error:
+            self.home.on_error(error)
+        self._unload()
+        return self.load() is not None
 
     def update_config(self, config: LogConfig) -> None:
         """Use other settings from now on."""
@@ -212,10 +224,7 @@ class PartitionLog:
                 self._producers.save(local)
 
     def close(self, *, submit: bool = True) -> None:
-        """Write what a clean start needs and let go. Raises DiskError.
-
-        The log is durable once the flusher, or without `submit` the whole volume, has been synced after this.
-        """
+        """Write what a clean start needs and let go; durable when the flusher, or the volume, is synced. DiskError."""
         local = self._local
         if local is None or self.home.error is not None:
             return
@@ -231,18 +240,12 @@ class PartitionLog:
         """Let go of a log that is being deleted, for ever: its name may belong to another topic's log by now."""
         self._is_released = True
         self.flush_listener = None
+        self._unload()
+
+    def _unload(self) -> None:
         if self._local is not None:
             self._local.abandon()
             self._local = None
-
-    def _on_error(self, error: DiskError) -> ErrorCode:
-        """What an I/O error means; see the module."""
-        if isinstance(error, CorruptSegmentError):
-            log.error("%s", error)
-            return ErrorCode.CORRUPT_MESSAGE
-        if not isinstance(error, DiskFullError):
-            self.home.fail(error)
-        return _STORAGE_ERROR
 
     # append
 
@@ -278,7 +281,7 @@ class PartitionLog:
                 self._epochs.assign(local, leader_epoch, base_offset)
             local.append(buffer, base_offset, last_offset, max_timestamp, config.index_interval_bytes)
         except DiskError as error:
-            return AppendResult(self._on_error(error), error_message=error.reason)
+            return AppendResult(self.home.on_error(error), error_message=error.reason)
         if is_idempotent:
             self._producers.state.update(header, None, now_ms)
         self._after_append(local, size, now_ms)
@@ -310,7 +313,7 @@ class PartitionLog:
                     self._epochs.assign(local, header.partition_leader_epoch, header.base_offset)
             local.append_all(memoryview(records)[: found.size], headers, self.config.index_interval_bytes)
         except DiskError as error:
-            return AppendResult(self._on_error(error), error_message=error.reason)
+            return AppendResult(self.home.on_error(error), error_message=error.reason)
         self._producers.take_in(records, found.headers, now_ms)
         self._after_append(local, found.size, now_ms)
         return AppendResult(_NONE, first.base_offset, last.last_offset, -1, self._start)
@@ -358,7 +361,7 @@ class PartitionLog:
         try:
             return local.segments.read(offset, max_bytes, min(end_offset, end), min_one_batch)
         except DiskError as error:
-            return self._on_error(error)
+            return self.home.on_error(error)
 
     def offset_for_timestamp(self, timestamp: int) -> TimestampOffset | ErrorCode | None:
         """The first record whose timestamp is `timestamp` (ms) or later; None if there is none."""
@@ -375,7 +378,7 @@ class PartitionLog:
         try:
             return find(local.segments)
         except DiskError as error:
-            return self._on_error(error)
+            return self.home.on_error(error)
 
     # both ends
 
@@ -407,10 +410,9 @@ class PartitionLog:
             local.submit()
         except DiskError as error:
             # Half a truncation is what a crash leaves as well: the next use recovers from the files, and syncs them.
-            local.abandon()
-            self._local = None
+            self._unload()
             self.home.is_synced = False
-            return self._on_error(error)
+            return self.home.on_error(error)
         return _NONE
 
     def advance_log_start_offset(self, offset: int) -> ErrorCode:
@@ -424,14 +426,12 @@ class PartitionLog:
             try:
                 self._set_start(local, offset)
             except DiskError as error:
-                return self._on_error(error)
+                return self.home.on_error(error)
             self._schedule(0)
         return _NONE
 
     def _set_start(self, local: LocalLog, offset: int) -> None:
-        self._epochs.truncate_from_start(
-            local, offset
-        )  # the only step that can fail; nothing is changed then
+        self._epochs.truncate_from_start(local, offset)  # this alone can fail; nothing is changed then
         self._start = offset
         self._producers.state.advance_log_start_offset(offset)
         self.home.on_log_start_offset(self.name, offset)
@@ -461,7 +461,7 @@ class PartitionLog:
         try:
             due = self._run_retention(local, now_ms)
         except DiskError as error:
-            self._on_error(error)
+            self.home.on_error(error)
             due = now_ms + home.retention_check_interval_ms
         expiry = self._producers.state.next_deadline(home.producer_expiration_ms)
         if expiry is not None:
@@ -497,4 +497,4 @@ class PartitionLog:
                 self._retention_checked_ms = 0
                 self._schedule(now_ms)
         except DiskError as error:
-            self._on_error(error)
+            self.home.on_error(error)

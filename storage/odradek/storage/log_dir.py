@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from odradek.proto.kafka.errors import ErrorCode
 from odradek.storage.checkpoints import (
     CLEAN_SHUTDOWN,
     HIGH_WATERMARKS,
@@ -40,6 +41,7 @@ from odradek.storage.disk import (
 from odradek.storage.failed_sync import is_warned, leave_warning, lift_warning
 from odradek.storage.flusher import LogFlusher
 from odradek.storage.log_config import LogConfig
+from odradek.storage.segment import CorruptSegmentError
 
 if TYPE_CHECKING:
     from odradek.storage.log import PartitionLog
@@ -149,6 +151,15 @@ class LogDir:
                 leave_warning(self.disk, self.path)
             if self.on_failure is not None:
                 self.on_failure(self, error)
+
+    def on_error(self, error: DiskError) -> ErrorCode:
+        """What an error of one log means for its caller: damage concerns the log alone, a full disk passes."""
+        if isinstance(error, CorruptSegmentError):
+            logger.error("%s", error)
+            return ErrorCode.CORRUPT_MESSAGE
+        if not isinstance(error, DiskFullError):
+            self.fail(error)
+        return ErrorCode.KAFKA_STORAGE_ERROR
 
     # what logs report
 

@@ -9,12 +9,16 @@ recovery point is checked, from the last index entry before that point on: heade
 The first batch that is not whole ends the log: the file is cut there, and later segments are removed. So does a
 closed segment that ends before the next one begins: its batches are gone, and whatever came after them was not
 acknowledged, for they would have been synced first. The
-indexes from there on are made anew, and what was found is synced: from here on it counts as flushed. A
-missing or damaged epoch file is rebuilt from all headers, a missing snapshot from those after the last good
-one. A snapshot knows one batch per producer: up to four more come from the headers before it, so that after a
-clean end a producer's retries are recognized as well as before.
+indexes from there on are made anew, and what was found is synced: from here on it counts as flushed. An epoch file
+that is missing, damaged or contradicts the batches is rebuilt from all headers, a missing snapshot from those after
+the last good one. A snapshot knows one batch per producer: up to four more come from the headers before it, so that
+after a clean end a producer's retries are recognized as well as before.
 
-Source: Kafka's LogLoader and LogSegment.recover.
+What lies before the recovery point was synced and whole once, and whatever is wrong with it now is rot: nothing may be
+cut there, for this may be the only replica. It is looked for all the same, in the youngest 64 MiB, and told as
+`damaged_offset`, so that a follower can fetch it again before it serves anybody.
+
+Source: Kafka's LogLoader and LogSegment.recover; "Protocol-Aware Recovery" (Alagappan and others, FAST 2018).
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ log = logging.getLogger(__name__)
 
 _SCAN_BYTES: Final = 1 << 20
 SEGMENT_FILES: Final = (".log", ".index", ".timeindex", ".txnindex")
+_CHECKED_BYTES: Final = 64 << 20  # about 50 ms
 _REFILL_BYTES: Final = 1 << 20
 _REFILL_SEGMENTS: Final = 2
 _LEFTOVERS: Final = (".deleted", ".cleaned", ".tmp")
@@ -67,6 +72,8 @@ class LoadedLog(NamedTuple):
     cut_bytes: int
     names_are_synced: bool = True
     """False after a kill: files may be there whose names a power cut would still take."""
+    damaged_offset: int = -1
+    """Where the first batch is that was synced once and is not whole any more; -1 for none that was found."""
 
 
 class _Listing(NamedTuple):
@@ -150,15 +157,21 @@ class _Loader:
         ends = [*bases[1:], bases[-1]]
         self._segments = [Segment(self._disk, self._path, base, end) for base, end in zip(bases, ends)]
         file = self._read_epochs()
+        damaged_offset = -1 if self._clean else self._find_damage()
         self._recover_segments()
         if self._must_sync_names:
             self._disk.sync_dir(self._path)
         end = self._segments[-1].next_offset
         start = min(max(log_start_offset, self._segments[0].base_offset), end)
-        if file is None or self._epochs_are_stale or self._epochs.epoch_for(start) < 0:
+        self._epochs.truncate_from_end(end)
+        if (
+            file is None
+            or self._epochs_are_stale
+            or self._epochs.epoch_for(start) < 0
+            or not self._epochs_fit(end)
+        ):
             # The file may know of a deletion that the log start offset on disk does not.
             self._rebuild_epochs()
-        self._epochs.truncate_from_end(end)
         snapshots = self._usable_snapshots(end)
         producers = load_producers(self._disk, self._path, self._segments, snapshots, start)
         newest = snapshots[-1] if snapshots else -1
@@ -175,7 +188,30 @@ class _Loader:
             False,
             self._cut_bytes,
             self._clean or self._is_synced or self._must_sync_names,
+            damaged_offset,
         )
+
+    # rot
+
+    def _find_damage(self) -> int:
+        """The base offset of the first batch before the recovery point that is not whole, in the youngest bytes."""
+        budget = _CHECKED_BYTES
+        found = -1
+        for segment in reversed(self._segments):
+            if segment.base_offset >= self._recovery_point:
+                continue
+            budget -= segment.open().size
+            if budget < 0:
+                break
+            end = _end_of_whole_batches(segment)
+            is_active = segment is self._segments[-1]
+            if end < (self._recovery_point if is_active else min(self._recovery_point, segment.next_offset)):
+                found = end
+            if not is_active:
+                segment.unload()
+        if found >= 0:
+            log.error("%s: what was synced at offset %d is damaged", self._path, found)
+        return found
 
     # segments
 
@@ -275,6 +311,30 @@ class _Loader:
             for _, header in segment.scan(0):
                 self._assign_epoch(header)
 
+    def _epochs_fit(self, end: int) -> bool:
+        """Whether every entry begins and ends with batches of its epoch. A file that was cut off may still be text.
+
+        A clean end has synced the file. What lies between two batches of one epoch has that epoch too.
+        """
+        entries = [] if self._clean else self._epochs.entries
+        first = self._segments[0].base_offset
+        for number, (epoch, start) in enumerate(entries):
+            stop = entries[number + 1].start_offset if number + 1 < len(entries) else end
+            if stop <= first:
+                continue
+            if self._epoch_at(max(start, first)) != epoch or self._epoch_at(stop - 1) != epoch:
+                return False
+        return True
+
+    def _epoch_at(self, offset: int) -> int:
+        """Of the batch that holds the offset, or of the next one; -1 when there is none."""
+        for segment in reversed(self._segments):
+            if segment.base_offset <= offset:
+                for _, header in segment.scan(segment.locate(offset)):
+                    return header.partition_leader_epoch
+                return -1
+        return -1
+
     # producers
 
     def _usable_snapshots(self, end: int) -> list[int]:
@@ -349,6 +409,16 @@ def parse_marker(records: Buffer, position: int, header: BatchHeader) -> EndTxnM
     except InvalidBatchError as error:
         log.warning("control batch at offset %d: %s", header.base_offset, error)
         return None
+
+
+def _end_of_whole_batches(segment: Segment) -> int:
+    """The offset after the last batch from the start on that is whole and intact."""
+    end = segment.base_offset
+    for _, header in scan_checked(segment, 0):
+        if header.base_offset < end:
+            break
+        end = header.last_offset + 1
+    return end
 
 
 def scan_checked(segment: Segment, position: int) -> Iterator[tuple[int, BatchHeader]]:

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.storage.kit import NOW_MS, SMALL, TOPIC_ID, Storage, append, batch, read_all
 
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.storage import recovery
 from odradek.storage.log import PartitionLog
 
 LOG = "data/t-0/00000000000000000000.log"
@@ -69,18 +70,63 @@ def test_a_killed_process_loses_nothing() -> None:
     assert append(log, 2).base_offset == 60
 
 
-def test_only_what_is_behind_the_recovery_point_is_checked() -> None:
+def _rotten(batch_number: int) -> Storage:
+    """30 batches of two records, all below the recovery point; a bit of one has turned while nobody looked."""
     storage = Storage()
     _fill(storage)
     storage.flush()
     storage.dirs.dirs[0].save_recovery_points()
-    # Rot below the recovery point is found by readers' CRC, not at the start: a start must not take hours.
-    storage.memory.flip_bit(LOG, 80)
+    segments = sorted(name for name in storage.disk.listdir("data/t-0") if name.endswith(".log"))
+    assert len(segments) > 2
+    position = batch_number * _size() + 80
+    for name in segments:
+        size = len(storage.disk.read(f"data/t-0/{name}"))
+        if position < size:
+            storage.memory.flip_bit(f"data/t-0/{name}", position)
+            break
+        position -= size
+    storage.kill()
+    return storage
+
+
+@pytest.mark.parametrize("number", [0, 4, 13])
+def test_rot_below_the_recovery_point_is_found_and_nothing_is_cut(number: int) -> None:
+    """This may be the only replica, and whatever lies behind the rot is whole."""
+    log = _rotten(number).open(SMALL)
+    local = log.load()
+    assert local is not None
+    assert (local.damaged_offset, log.log_end_offset) == (2 * number, 60)
+
+
+@pytest.mark.parametrize("number", [1, 4, 13, 29])
+def test_a_follower_cuts_what_has_rotted_and_all_that_follows(number: int) -> None:
+    storage = _rotten(number)
+    log = storage.open(SMALL)
+    assert log.mend()
+    _check(log, 2 * number)
+    assert not log.mend()
+    storage.kill()
+    _check(storage.open(SMALL), 2 * number)
+
+
+def test_a_whole_log_has_nothing_to_mend() -> None:
+    storage = Storage()
+    _fill(storage)
+    storage.flush()
+    storage.dirs.dirs[0].save_recovery_points()
     storage.kill()
     log = storage.open(SMALL)
-    storage.memory.log = []
+    assert not log.mend()
     assert log.log_end_offset == 60
-    assert not [call for call in storage.memory.log if call == f"pread {LOG}"]
+
+
+def test_rot_is_looked_for_in_the_youngest_bytes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start must not take hours; readers' CRC finds the rest."""
+    monkeypatch.setattr(recovery, "_CHECKED_BYTES", 0)
+    log = _rotten(4).open(SMALL)
+    local = log.load()
+    assert local is not None
+    assert (local.damaged_offset, log.log_end_offset) == (-1, 60)
 
 
 @pytest.mark.parametrize("cut", [1, 61, 130, 200])
@@ -163,6 +209,25 @@ def test_an_old_epoch_file_is_not_believed() -> None:
     file = storage.memory.open("data/t-0/leader-epoch-checkpoint")
     file.truncate(0)
     file.append([old])
+    storage.kill()
+    log = storage.open(SMALL)
+    assert [log.epoch_at(offset) for offset in (0, 5, 6, 15, 16, 25)] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "entries", [b"0\n3\n0 0\n1 6\n2 1", b"0\n3\n0 0\n1 6\n2 17\n", b"0\n2\n0 0\n2 16\n", b"0\n1\n2 0\n"]
+)
+def test_an_epoch_file_that_contradicts_the_batches_is_not_believed(entries: bytes) -> None:
+    """A prefix of text is text, and so is a number with a turned bit."""
+    storage = Storage()
+    _fill(storage, 3)
+    _fill(storage, 5, epoch=1)
+    _fill(storage, 5, epoch=2)
+    storage.flush()
+    storage.dirs.dirs[0].save_recovery_points()
+    file = storage.memory.open("data/t-0/leader-epoch-checkpoint")
+    file.truncate(0)
+    file.append([entries])
     storage.kill()
     log = storage.open(SMALL)
     assert [log.epoch_at(offset) for offset in (0, 5, 6, 15, 16, 25)] == [0, 0, 1, 1, 2, 2]

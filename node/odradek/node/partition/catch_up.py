@@ -70,6 +70,16 @@ class CatchUp:
             self._replicas.advance(partition)
         return Step.MOVED if moved else Step.STAYED
 
+    def mend(self, partition: Partition) -> None:
+        """Bytes that have rotted on this disk go, and all that follows them; the leader has them."""
+        store = partition.log
+        before = store.log_end_offset
+        if store.mend():
+            end = store.log_end_offset
+            log.warning("%s: damaged on disk at offset %d; fetched again up to %d", partition, end, before)
+            partition.replica.on_truncated(end)
+            store.high_watermark = partition.replica.high_watermark
+
     def truncate(self, partition: Partition, diverging: EpochEndOffset) -> Step:
         """The leader's last epoch that both may share ends so."""
         own = partition.log.end_offset_for_epoch(diverging.epoch)

@@ -104,6 +104,7 @@ class SourceFetcher:
         self._partitions[followed] = partition
         self.schedule.add(followed)
         partition.on_durable = self._on_durable
+        self._ports.catch_up.mend(partition)
         self._tell_when_durable(partition, followed)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())

@@ -55,6 +55,27 @@ def test_what_the_leader_deleted_goes_here_too() -> None:
     assert partition.log.log_start_offset == 3
 
 
+def test_what_has_rotted_is_cut_and_fetched_again() -> None:
+    world, partition, catch_up = follower()
+    catch_up.mend(partition)
+    assert partition.log.is_blank, "nothing is loaded for nothing"
+    catch_up.take(partition, records(2, 2, 2), 6, 0)
+    world.flush()
+    catch_up.mend(partition)
+    assert partition.log.log_end_offset == 6
+    local = partition.log.load()
+    assert local is not None
+    local.damaged_offset = 2
+    local.home.recovery_points[partition.log.name] = 6
+    file = world.disk.open("d/t-0/00000000000000000000.log")
+    file.pwrite(file.size // 3 + 70, b"rot")
+    catch_up.mend(partition)
+    assert partition.log.log_end_offset == 2 == partition.replica.log_end_offset
+    assert partition.replica.high_watermark == 2
+    assert catch_up.take(partition, records(2, 2, at=2), 6, 0) is Step.MOVED
+    assert partition.log.log_end_offset == 6
+
+
 def test_the_log_is_cut_where_the_histories_part() -> None:
     _, partition, catch_up = follower()
     catch_up.take(partition, records(2, 2), 2, 0)
