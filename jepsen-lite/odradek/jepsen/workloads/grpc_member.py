@@ -109,7 +109,7 @@ class GrpcMember:
 
 async def _live(spec: WorkerSpec, writer: Writer, stopping: threading.Event) -> None:
     group = str(spec.options["group"])
-    life_s, away_s = float(spec.options.get("life_s", 8.0)), float(spec.options.get("away_s", 1.0))
+    life_s, away_s = float(spec.options.get("life_s", 10.0)), float(spec.options.get("away_s", 1.0))
     lives = Lives(Random(spec.seed + spec.incarnation), life_s, away_s)
     recorder = Recorder(writer, spec.name)
     pace = Pace(spec.rate, monotonic_ns())

@@ -26,6 +26,8 @@ def run(spec: WorkerSpec, writer: Writer, stopping: threading.Event) -> None:
     """Options: "until" ({key: offset}, exclusive; keys that are not there are not read), "limit_s" (200)."""
     recorder = Recorder(writer, spec.name)
     left = {key: int(offset) for key, offset in spec.options["until"].items() if offset > 0}
+    if not left:
+        return
     consumer = Consumer(
         kafka_client.consumer(spec, f"{spec.name}-alone") | {"queued.max.messages.kbytes": 65_536}
     )

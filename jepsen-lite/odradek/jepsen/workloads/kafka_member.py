@@ -105,14 +105,14 @@ class KafkaMember:
 
 def run(spec: WorkerSpec, writer: Writer, stopping: threading.Event) -> None:
     """Live one life after another. Options: "group", "style" ("eager" or "cooperative"), "life_s" and "away_s" (how
-    long a member stays and stays away, on average: 8 and 1; with three of them somebody comes or goes every 1.5 s)."""
+    long a member stays and stays away, on average: 10 and 1; with three of them somebody comes or goes every 2 s)."""
     group = str(spec.options["group"])
     properties = kafka_client.consumer(spec, group) | {
         "partition.assignment.strategy": ASSIGNORS[spec.options.get("style", "eager")],
         "heartbeat.interval.ms": 500,
         "max.poll.interval.ms": 10_000,
     }
-    life_s, away_s = float(spec.options.get("life_s", 8.0)), float(spec.options.get("away_s", 1.0))
+    life_s, away_s = float(spec.options.get("life_s", 10.0)), float(spec.options.get("away_s", 1.0))
     lives = Lives(Random(spec.seed + spec.incarnation), life_s, away_s)
     recorder = Recorder(writer, spec.name)
     pace = Pace(spec.rate, monotonic_ns())

@@ -21,7 +21,7 @@ _ANSWER_S: Final = 2.0
 
 
 def run(spec: WorkerSpec, writer: Writer, stopping: threading.Event) -> None:
-    """One key after another, each `rate` / (number of keys) times a second."""
+    """One key after another, `rate` of them a second."""
     recorder = Recorder(writer, spec.name)
     consumer = Consumer(kafka_client.consumer(spec, f"{spec.process}-alone"))
     pace = Pace(spec.rate, monotonic_ns())

@@ -123,7 +123,7 @@ def _queue(place: _Place) -> _Lines:
         lines += place.worker("grpc-send", 1, share)
         lines += place.worker("grpc-read", 1, 8, mode="assign")
         lines += place.worker("grpc-read", 1, 5, mode="subscribe")
-    return lines + place.worker("kafka-watermarks", 1, 2)
+    return lines + place.worker("kafka-watermarks", 1, 8)
 
 
 def _idempotent(place: _Place) -> _Lines:
@@ -136,7 +136,7 @@ def _idempotent(place: _Place) -> _Lines:
         lines += place.worker("kafka-send", 1, share, answer_timeout_ms=timeout_ms)
     if place.grpc:
         lines += place.worker("grpc-named-send", 1, named, answer_timeout_ms=300)
-    return lines + place.worker("kafka-read", 1, 8, mode="assign") + place.worker("kafka-watermarks", 1, 2)
+    return lines + place.worker("kafka-read", 1, 8, mode="assign") + place.worker("kafka-watermarks", 1, 8)
 
 
 def _groups(place: _Place) -> _Lines:
@@ -148,7 +148,7 @@ def _groups(place: _Place) -> _Lines:
     if place.grpc:
         lines += place.worker("grpc-member", 1, 6, group="eager")
     lines += place.worker("kafka-committed", 1, 4, groups=["eager", "cooperative"])
-    return lines + place.worker("kafka-watermarks", 1, 1)
+    return lines + place.worker("kafka-watermarks", 1, 6)
 
 
 def _metadata(place: _Place) -> _Lines:
