@@ -73,7 +73,7 @@ def test_what_could_not_be_placed_is_told() -> None:
 
 
 def test_a_search_that_is_given_up_proves_nothing() -> None:
-    calls = [_write(1, 100, value) for value in range(12)] + [_read(200, 201, 99)]
+    calls = [_write(1, 100, value) for value in range(9)] + [_read(200, 201, 99)]
     assert check(calls, _Register(), limit=100).verdict == "unknown"
     assert check(calls, _Register(), limit=100).explored == 100
     assert check(calls, _Register()).verdict == "illegal"

@@ -154,6 +154,13 @@ def test_a_search_that_was_given_up_is_told() -> None:
     assert (found.kind, found.data["explored"]) == ("gave-up", 20)
 
 
+def test_a_description_that_failed_shows_nothing() -> None:
+    story = _Story()
+    story.exists("a", kind="fail")
+    story.absent(kind="fail")
+    assert story.kinds() == []
+
+
 def test_nodes_may_be_behind_but_not_go_back() -> None:
     story = _Story()
     story.create(topic_id="a")

@@ -155,6 +155,11 @@ def test_a_sequence_that_is_stored_twice_and_one_that_begins_anew() -> None:
     assert [(found.kind, found.data["stored"]) for found in _check(twice)] == [("replica-sequence", 4)]
     twice.producer_epochs[2] = 1
     assert _check(twice) == []
+    for column in (twice.sequences, twice.producer_ids):  # batches without a producer have no sequence
+        column[1] = column[2] = -1
+        twice.producer_epochs[2] = 0
+        assert _check(twice) == []
+        column[1] = column[2] = 8
     wrapped = _replica([2, 3], producer=8)
     wrapped.sequences[0], wrapped.sequences[1] = (1 << 31) - 2, 0
     assert _check(wrapped) == []
