@@ -16,7 +16,7 @@ from tests.sim import mutants as simulated
 from tests.sim.cluster import Patches
 
 from odradek.node import cli
-from odradek.node.app import publish, senders
+from odradek.node.app import senders
 from odradek.node.app.fetch_command import FetchCommand
 from odradek.node.app.fetch_reader import FetchReader
 from odradek.node.app.offsets import CommitCommand, OffsetsService
@@ -25,6 +25,7 @@ from odradek.node.controller import topics
 from odradek.node.partition.replica import Replica
 from odradek.node.partition.replicas import Replicas
 from odradek.node.runtime.deferred import Deferred
+from odradek.proto.kafka import record_batch
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import parse_header
 from odradek.storage import batch_validator, recovery
@@ -119,7 +120,7 @@ def high_watermark_does_not_wait_for_the_next_leader(patch: Patches) -> None:
 
 
 def refused_after_it_was_written(patch: Patches) -> None:
-    """Every three-hundredth batch is refused as too large, and is in the log all the same."""
+    """Every twentieth batch is refused as too large, and is in the log all the same."""
     append = Replicas.append
     count = 0
 
@@ -127,30 +128,30 @@ def refused_after_it_was_written(patch: Patches) -> None:
         nonlocal count
         result = append(self, *arguments)
         count += result.error is ErrorCode.NONE
-        return result if count % 300 else result._replace(error=ErrorCode.MESSAGE_TOO_LARGE)
+        return result if count % 20 else result._replace(error=ErrorCode.MESSAGE_TOO_LARGE)
 
     patch.setattr(Replicas, "append", late)
 
 
 def values_mangled_at_the_grpc_door(patch: Patches) -> None:
-    """Every hundredth batch that a node makes of a Publish has a wrong byte in its first value; its CRC is right."""
-    build = publish.build_new_batch
+    """Every third batch that a node makes of a Publish has a wrong byte in its first value; its CRC is right."""
+    build = record_batch.build_new_batch
     count = 0
 
     def mangled(entries: Sequence[Any], **rest: Any) -> bytearray:
         nonlocal count
         count += 1
-        if not count % 100 and entries[0][2]:
+        if not count % 3 and entries[0][2]:
             timestamp, key, value, headers = entries[0]
             wrong = bytes((*value[:-1], value[-1] ^ 1))
             entries = [(timestamp, key, wrong, headers), *entries[1:]]
         return build(entries, **rest)
 
-    patch.setattr(publish, "build_new_batch", mangled)
+    simulated.everywhere(patch, "build_new_batch", build, mangled)
 
 
 def batches_in_the_wrong_order_now_and_then(patch: Patches) -> None:
-    """Every fiftieth answer with more than one batch has the first one last."""
+    """Every tenth answer with more than one batch has the first one last."""
     records = FetchReader._records
     count = 0
 
@@ -161,7 +162,7 @@ def batches_in_the_wrong_order_now_and_then(patch: Patches) -> None:
             first = parse_header(answer.records).size
             if len(answer.records) > first:
                 count += 1
-                if not count % 50:
+                if not count % 10:
                     answer.records = bytes(answer.records[first:]) + bytes(answer.records[:first])
         return answer
 
@@ -194,7 +195,7 @@ def topic_ids_given_again(patch: Patches) -> None:
 
 
 def readers_skip_a_batch_now_and_then(patch: Patches) -> None:
-    """Every hundredth answer with more than one batch begins with the second."""
+    """Every tenth answer with more than one batch begins with the second."""
     records = FetchReader._records
     count = 0
 
@@ -205,7 +206,7 @@ def readers_skip_a_batch_now_and_then(patch: Patches) -> None:
             first = parse_header(answer.records).size
             if len(answer.records) > first:
                 count += 1
-                if not count % 100:
+                if not count % 10:
                     answer.records = answer.records[first:]
         return answer
 

@@ -1,4 +1,4 @@
-"""The table of planted faults, without a cluster: the hunt itself takes a quarter of an hour (`make jepsen-mutants`)."""
+"""The table of planted faults, without a cluster: the hunt itself takes a while (`make jepsen-mutants`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.jepsen import planted
 from tests.jepsen.mutants import MUTANTS, Mutant, command
+from tests.sim import mutants as simulated
 from tests.sim.cluster import Patches
 
 from odradek.jepsen import cli
@@ -23,7 +24,7 @@ def test_there_are_twelve_at_least_and_each_has_a_name_of_its_own() -> None:
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:
-    assert len(planted.plants()) == len(planted.simulated.MUTANTS) + len(planted.OWN)
+    assert len(planted.plants()) == len(simulated.MUTANTS) + len(planted.OWN)
 
 
 @by_name
