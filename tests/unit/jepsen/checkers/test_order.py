@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.jepsen.checkers.hand_made import KEY, History, got, kinds, sent
-from tests.unit.jepsen.checkers.simulated_log import World, acknowledged, simulate
+from tests.unit.jepsen.checkers.simulated_log import World, simulate
 
 from odradek.jepsen.checkers import order
 from odradek.jepsen.checkers.analysis import Analysis
@@ -164,6 +164,20 @@ def test_sends_of_one_transaction() -> None:
     assert order.is_fatal(found[1])
 
 
+def test_sends_of_a_failed_transaction_have_no_order() -> None:
+    history = History()
+    history.txn("a", sent(1, None), sent(2, None), kind="fail")
+    history.poll("r", (0, 2), (1, 1))
+    assert check(history) == []
+
+
+def test_the_highest_acknowledged_offset_counts() -> None:
+    history = History()
+    for value, offset in enumerate([0, 5, 3, 4]):
+        history.send("a", value, offset)
+    assert [anomaly.data["offsets"] for anomaly in check(history)] == [[5, 3], [5, 4]]
+
+
 def test_sends_of_one_process() -> None:
     history = History()
     history.send("a", 1, 0)
@@ -265,8 +279,3 @@ def test_acknowledgements_out_of_order_are_found(seed: int) -> None:
                     if pair[1] in values:
                         (pair[1],) = values - {pair[1]}
     assert "nonmonotonic-send" in kinds(order.check(Analysis.of(world.events)))
-
-
-def test_a_hundred_thousand_records() -> None:
-    events = acknowledged(100_000)
-    assert order.check(Analysis.of(events)) == []
