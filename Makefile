@@ -21,7 +21,7 @@ cluster: $(VENV)/.installed ## three nodes on 127.0.0.1:9092-9094 with their dat
 	@exec $(PY) deploy/cluster.py $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: $(VENV)/.installed-test ## the tests, with real clients against a real node
-	$(PY) -m pytest -q -m "not clients" tests $(ARGS)
+	$(PY) -m tests.run $(ARGS)
 
 test-clients: $(VENV)/.installed-test ## clients of other languages; each is skipped, saying so, where its tools are missing
 	$(PY) -m pytest -m clients tests/compat -rs $(ARGS)

@@ -1,8 +1,8 @@
 """`make test`: all tests, in three calls of pytest.
 
 What only computes, or runs nodes within its own process, is divided between all processors. What starts real processes
-waits for them most of the time, so two such files go on at once, each with nodes of its own. What needs the machine for
-itself (namespaces, power cuts, plans in real time) comes last, one test after the other.
+waits for them most of the time, so two such files go on at once, at most one of them with a cluster (see
+tests/compat/conftest). What needs the machine for itself comes last, one test after the other.
 
 All parts always run. Arguments go to each (`-k`, `-x`, ...); a part of which they leave nothing is no failure as long
 as another one has something.

@@ -36,10 +36,12 @@ OF_JARS = ("test_dump_log", "test_docker_environment")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are divided between processes, a file stays together with the nodes that it has started."""
+    """Where tests are divided between processes, files stay together with the nodes that they have started, and only
+    one cluster of three is hurt at a time."""
     for item in items:
         if Path(__file__).parent == item.path.parent:
-            group = "jars" if item.path.stem in OF_JARS else item.path.stem
+            name = item.path.stem
+            group = "jars" if name in OF_JARS else "three nodes" if "cluster" in name else name
             item.add_marker(pytest.mark.xdist_group(group))
 
 
