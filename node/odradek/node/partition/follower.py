@@ -31,6 +31,7 @@ from odradek.node.partition.replica_fetch import (
     listed_offset,
 )
 from odradek.node.partition.replication_config import ReplicationConfig
+from odradek.node.partition.truncation import Rounds
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.schema import Message
 from odradek.storage.leader_epoch_cache import EpochEndOffset
@@ -86,6 +87,8 @@ class SourceFetcher:
         self._of: dict[Partition, Followed] = {}
         self._unsynced: dict[Partition, None] = {}
         self._held_until_ms: dict[Followed, int] = {}
+        self._rounds: dict[Followed, Rounds] = {}
+        """Of those that had to be cut."""
         self._news = asyncio.Event()
         self._synced = asyncio.Event()
         self._sent_broker_epoch = -1
@@ -114,6 +117,7 @@ class SourceFetcher:
         if followed is not None:
             del self._partitions[followed]
             self._held_until_ms.pop(followed, None)
+            self._rounds.pop(followed, None)
             self.schedule.remove(followed)
             partition.on_durable = None
             self._no_longer_unsynced(partition)
@@ -241,7 +245,8 @@ class SourceFetcher:
             return
         if answer.diverging_epoch.epoch >= 0:
             diverging = EpochEndOffset(answer.diverging_epoch.epoch, answer.diverging_epoch.end_offset)
-            self._settle(partition, followed, catch_up.truncate(partition, diverging))
+            before = partition.log.log_end_offset
+            self._settle_cut(partition, followed, catch_up.truncate(partition, diverging), before)
             return
         size = 0 if answer.records is None else len(answer.records)
         if size:
@@ -259,6 +264,17 @@ class SourceFetcher:
         elif step is Step.FAILED:
             self.unfollow(partition)
 
+    def _settle_cut(self, partition: Partition, followed: Followed, step: Step, before: int) -> None:
+        """`before` is where the log ended before it was cut."""
+        if step is Step.MOVED:
+            rounds = self._rounds.get(followed)
+            if rounds is None:
+                rounds = self._rounds[followed] = Rounds(self._ports.config.backoff_ms_max)
+            pause_ms = rounds.on_cut(before, partition.log.log_end_offset)
+            if pause_ms:
+                self._held_until_ms[followed] = self._ports.monotonic() + pause_ms
+        self._settle(partition, followed, step)
+
     async def _find_range(self, followed: Followed) -> None:
         """The log ends after the leader's, or before it begins: ask for both ends, and begin where it can go on."""
         partition = self._partitions.get(followed)
@@ -274,6 +290,8 @@ class SourceFetcher:
         elif end < own_end:
             log.warning("%s: the log of its leader ends at %d, its own at %d", partition, end, own_end)
             step = self._ports.catch_up.truncate_to(partition, end)
+            self._settle_cut(partition, followed, step, own_end)
+            return
         elif start > own_end:
             step = self._ports.catch_up.start_at(partition, start)
         else:

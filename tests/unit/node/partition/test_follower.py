@@ -8,6 +8,7 @@ from tests.unit.node.partition.cluster import ClusterWorld, batch
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.messages.fetch import FetchRequest
 from odradek.storage.disk import DiskError
+from odradek.storage.leader_epoch_cache import EpochEndOffset
 from odradek.storage.log_config import LogConfig
 
 
@@ -195,3 +196,20 @@ async def test_deleted_records_are_deleted_on_all_live_replicas(cluster: Cluster
     assert not deletion.done
     cluster.fence(3)
     assert deletion.done and deletion.value == (ErrorCode.NONE, 3)
+
+
+async def test_a_leader_that_has_the_same_records_cut_again_and_again_is_asked_less_and_less(
+    cluster: ClusterWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.create()
+    await following(cluster)
+    await cluster.result(cluster.nodes[1].produce(batch(4)))
+    leader = cluster.nodes[1].partition()
+    monkeypatch.setattr(type(leader.log), "end_offset_for_epoch", lambda log, epoch: EpochEndOffset(0, 1))
+    cluster.elect(1, (1, 2, 3))
+    before, start_ms = len(asked_by(cluster, 3)), cluster.now_ms
+    await cluster.until(lambda: cluster.now_ms - start_ms >= 3_000, ms_per_turn=1)
+    assert 10 < len(asked_by(cluster, 3)) - before < 30
+    monkeypatch.undo()
+    await cluster.until(lambda: cluster.nodes[3].partition().log.log_end_offset == 4, ms_per_turn=1)
+    await following(cluster)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odradek.node.partition.truncation import truncation_offset
+from odradek.node.partition.truncation import Rounds, truncation_offset
 from odradek.storage.leader_epoch_cache import EpochEndOffset, EpochEntry, LeaderEpochCache
 
 
@@ -65,3 +65,12 @@ def test_the_rounds_end_in_a_common_history(data: st.DataObject) -> None:
 
 def test_the_empty_log_of_a_leader_is_an_epoch_too() -> None:
     assert LeaderEpochCache([EpochEntry(3, 0)]).end_offset_for(2, 5) == (2, 0)
+
+
+def test_rounds_that_go_down_do_not_wait_and_others_wait_longer_each_time() -> None:
+    rounds = Rounds(pause_ms_max=50)
+    assert [rounds.on_cut(20, 15), rounds.on_cut(15, 10)] == [0, 0]
+    assert [rounds.on_cut(30, 10) for _ in range(4)] == [10, 20, 40, 50]
+    assert rounds.on_cut(30, 12) == 50
+    assert [rounds.on_cut(30, 9), rounds.on_cut(9, 9)] == [0, 10]
+    assert Rounds(pause_ms_max=0).on_cut(5, 5) == 10
