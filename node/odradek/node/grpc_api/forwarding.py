@@ -3,10 +3,10 @@ they are.
 
 Decides where a call goes, how long its client waits, and what the client hears when there is nobody to ask. A node
 that was taken for the right one and is not any more has done nothing and answers UNAVAILABLE, so the call goes to the
-next one until its time is up. A connection that broke leaves open what was done; what was done already answers for
-itself (TOPIC_ALREADY_EXISTS), as in `kafka_api.forwarding`. A node that is silent is given up as soon as another one
-is known. Before an answer is passed back, this node catches up with what was agreed on, so the client finds here what
-it made through here.
+next one until its time is up. A connection that broke leaves open what was done, and what the call may have done
+itself is not told as somebody else's doing, as in `kafka_api.repeated`. A node that is silent is given up as soon as
+another one is known. Before an answer is passed back, this node catches up with what was agreed on, so the client
+finds here what it made through here.
 """
 
 from __future__ import annotations
@@ -32,6 +32,17 @@ PAUSE_S_MAX: Final = 0.2
 CATCH_UP_S: Final = 1.0
 WATCH_S: Final = 0.2
 """How often a call under way looks whether its node still is the one that is known."""
+MAY_BE_DONE: Final = "the node that does this changed meanwhile: this very call may have made the change"
+OWN_DOING: Final = frozenset(
+    error.name
+    for error in (
+        ErrorCode.TOPIC_ALREADY_EXISTS,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.UNKNOWN_TOPIC_ID,
+        ErrorCode.INVALID_PARTITIONS,
+    )
+)
+"""Refusals that a call which was carried out already would get."""
 RECONNECT_MS_MIN: Final = 100
 RECONNECT_MS_MAX: Final = 1_000
 """gRPC's own longest pause is two minutes, for which a node that is back would not be reached."""
@@ -60,6 +71,7 @@ class UnaryForwarder:
         started_s = call.now_s()
         deadline_s = started_s + call.timeout_ms(WAIT_MS) / 1000
         pause_s = PAUSE_S_MIN
+        may_be_done = False
         while True:
             target = _where(method, request)
             try:
@@ -74,6 +86,9 @@ class UnaryForwarder:
                 await self._wait_for_change()
                 return answer
             except RefusalError as refusal:
+                if may_be_done and refusal.reason in OWN_DOING:
+                    raise refused(ErrorCode.REQUEST_TIMED_OUT, MAY_BE_DONE) from None
+                may_be_done = may_be_done or refusal.reason == ErrorCode.NETWORK_EXCEPTION.name
                 is_passing = refusal.status is grpc.StatusCode.UNAVAILABLE
                 if not is_passing or call.now_s() + pause_s >= deadline_s:
                     raise

@@ -257,7 +257,10 @@ def _check_size(request: Any, method: Method) -> None:
 
 
 async def _abort(context: Any, refusal: RefusalError) -> None:
-    await context.abort(refusal.status, refusal.message, ((DETAILS_KEY, details(refusal)),))
+    try:
+        await context.abort(refusal.status, refusal.message, ((DETAILS_KEY, details(refusal)),))
+    except grpc.aio.InternalError as error:
+        log.debug("the client was gone before it could be told %s: %s", refusal.reason, error)
 
 
 def _host_of(peer: str) -> str:

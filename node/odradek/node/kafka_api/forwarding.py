@@ -6,8 +6,8 @@ it in `handlers/envelope`.
 
 Leadership moves: a controller that is none any more answers NOT_CONTROLLER and has done nothing, so the request goes
 to the next one, until the request's own time is up. A connection that broke leaves open whether the request was
-carried out; it is sent again all the same, as Kafka's brokers do, and what was done already answers for itself
-(TOPIC_ALREADY_EXISTS). A controller that is silent is given up as soon as another one is known.
+carried out; it is sent again all the same, as Kafka's brokers do, and what it may have done itself is then not told as
+somebody else's doing (`repeated`). A controller that is silent is given up as soon as another one is known.
 
 Source: KIP-590; Kafka's ForwardingManager and NodeToControllerRequestThread, observed.
 """
@@ -23,8 +23,13 @@ from odradek.node.app.context import RequestContext
 from odradek.node.kafka_api.envelope import wrap
 from odradek.node.kafka_api.refusals import refusal
 from odradek.node.kafka_api.registry import CloseConnection, EncodedResponse, Outcome, Route, settled
+from odradek.node.kafka_api.repeated import OWN_DOING, without_own_doing
+from odradek.proto.kafka.api import ApiKey, response_class
+from odradek.proto.kafka.codec import decode_exactly
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.proto.kafka.headers import decode_response_header
 from odradek.proto.kafka.messages.controller import EnvelopeRequest, EnvelopeResponse
+from odradek.proto.kafka.primitives import DecodeError
 from odradek.proto.kafka.schema import Message
 
 WAIT_MS_MIN: Final = 1_000
@@ -99,10 +104,12 @@ class Forwarder:
         deadline = loop.time() + wait_ms(request) / 1000
         envelope = wrap(context, frame, self._node_id)
         error = ErrorCode.NOT_CONTROLLER
+        may_be_done = False
         pause_s = PAUSE_MS_MIN / 1000
         while True:
             if self._location.is_active:
-                return await settled(route.call(context, request, version))
+                outcome = await settled(route.call(context, request, version))
+                return without_own_doing(outcome) if may_be_done and isinstance(outcome, Message) else outcome
             target = self._location.active_controller_id
             if target is not None and target != self._node_id:
                 answer = await self._ask(target, envelope, deadline)
@@ -110,7 +117,9 @@ class Forwarder:
                 if error is ErrorCode.NONE:
                     assert isinstance(answer, EnvelopeResponse), answer
                     await self._wait_for_change()
-                    return EncodedResponse(answer.response_data or b"")
+                    data = answer.response_data or b""
+                    return _honest(data, route.key, version) if may_be_done else EncodedResponse(data)
+                may_be_done = may_be_done or error is ErrorCode.REQUEST_TIMED_OUT
                 if error not in (ErrorCode.NOT_CONTROLLER, ErrorCode.REQUEST_TIMED_OUT):
                     return _refused(route, request, error)
             if loop.time() >= deadline:
@@ -153,6 +162,17 @@ def wait_ms(request: Message) -> int:
     """How long the client of `request` waits for its answer: as it says, within bounds."""
     asked = getattr(request, "timeout_ms", WAIT_MS_MAX)
     return min(max(asked, WAIT_MS_MIN), WAIT_MS_MAX)
+
+
+def _honest(data: bytes, key: ApiKey, version: int) -> Outcome:
+    """The controller's answer to a request that may have been carried out before."""
+    if response_class(key) not in OWN_DOING:
+        return EncodedResponse(data)
+    try:
+        _, position = decode_response_header(data, key, version)
+        return without_own_doing(decode_exactly(response_class(key), version, data, position))
+    except DecodeError:  # another version of this program wrote it; its client may understand it
+        return EncodedResponse(data)
 
 
 def _refused(route: Route, request: Message, error: ErrorCode) -> Outcome:

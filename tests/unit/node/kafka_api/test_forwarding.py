@@ -19,7 +19,7 @@ from odradek.node.kafka_api.session import Session
 from odradek.node.net.listener import Connection, ConnectionLimits, Listener
 from odradek.node.net.peer import Peers
 from odradek.proto.kafka.api import ApiKey
-from odradek.proto.kafka.codec import decode_exactly
+from odradek.proto.kafka.codec import decode_exactly, encode_to_bytes
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.headers import RequestHeader, encode_request_frame
 from odradek.proto.kafka.messages.controller import EnvelopeRequest, EnvelopeResponse
@@ -122,6 +122,40 @@ async def test_who_is_no_controller_any_more_or_is_gone_is_followed_by_the_next(
     peers = ScriptedPeers(first, DONE, then=elect)
     assert isinstance(await forward(location, peers), EncodedResponse)
     assert peers.asked == [1, 3]
+
+
+def _answer(code: ErrorCode) -> EnvelopeResponse:
+    """What a controller says to REQUEST."""
+    result = DeleteTopicsResponse.DeletableTopicResult(name="t", error_code=int(code))
+    body = encode_to_bytes(DeleteTopicsResponse(responses=[result]), VERSION)
+    return EnvelopeResponse(response_data=struct.pack(">i", 77) + b"\0" + body)
+
+
+@pytest.mark.parametrize("is_here", [False, True])
+async def test_what_the_request_may_have_done_itself_is_not_told_as_somebody_elses_doing(
+    is_here: bool,
+) -> None:
+    location = Location(1)
+
+    def elect() -> None:
+        location.active_controller_id = 2 if is_here else 3
+
+    gone = ConnectionResetError("broke")
+    refused = _answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    outcome = await forward(location, ScriptedPeers(gone, refused, then=elect))
+    assert isinstance(outcome, DeleteTopicsResponse)
+    if not is_here:
+        assert [result.error_code for result in outcome.responses] == [ErrorCode.REQUEST_TIMED_OUT]
+
+
+@pytest.mark.parametrize("first", [None, EnvelopeResponse(error_code=ErrorCode.NOT_CONTROLLER)])
+async def test_a_refusal_of_the_only_attempt_is_passed_on_as_it_is(first: EnvelopeResponse | None) -> None:
+    """A controller that is none any more has done nothing."""
+    refused = _answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    script = [refused] if first is None else [first, refused]
+    outcome = await forward(Location(1), ScriptedPeers(*script))
+    assert isinstance(outcome, EncodedResponse)
+    assert outcome.data == refused.response_data
 
 
 async def test_a_silent_controller_is_given_up_when_another_is_known() -> None:
