@@ -91,7 +91,7 @@ MUTANTS = [
     Mutant("consumers-read-above-the-high-watermark", "queue", "partition-one,pause", _LOST | {"G1a"}, 40),
     Mutant("committed-offsets-lost-with-their-coordinator", "groups", "kill", _GROUPS, 20),
     Mutant(
-        "stale-leader-acknowledges-proposals",
+        "controller-acknowledges-before-a-majority-has-it",
         "metadata",
         "partition-one",
         _METADATA,
@@ -101,7 +101,7 @@ MUTANTS = [
     ),
     Mutant("readers-skip-a-batch-now-and-then", "queue", "none", _SKIPPED, 10),
     Mutant("publish-sends-again-as-somebody-else", "idempotent", "kill,pause", _TWICE, 20),
-    Mutant("producer-ids-given-twice", "idempotent,queue", "none", _TWICE | _LOST, 12),
+    Mutant("producer-ids-always-from-the-first", "idempotent,queue", "none", _TWICE | _LOST, 12),
     Mutant("recovery-cuts-the-last-batch", "queue", "power-all", _LOST, 20, more="--at-least power-all=2"),
     Mutant(
         "acknowledged-by-the-leader-alone",
@@ -123,9 +123,6 @@ MUTANTS = [
         frozenset({"topic-id-reused"}),
         15,
         more="--acknowledged 0",
-    ),
-    Mutant(
-        "journal-not-synced", "metadata,queue", "power-all", _METADATA | _LOST, more="--at-least power-all=2"
     ),
 ]
 

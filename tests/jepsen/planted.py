@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
@@ -21,18 +22,21 @@ from odradek.node.app.fetch_command import FetchCommand
 from odradek.node.app.fetch_reader import FetchReader
 from odradek.node.app.offsets import CommitCommand, OffsetsService
 from odradek.node.app.produce import ProduceCommand, ProduceService
-from odradek.node.controller import topics
+from odradek.node.controller import producer_ids, topics
+from odradek.node.controller.records import Result
 from odradek.node.partition.replica import Replica
 from odradek.node.partition.replicas import Replicas
 from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka import record_batch
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import parse_header
+from odradek.raft.group import RaftGroup
 from odradek.storage import batch_validator, recovery
 from odradek.storage.disk import DiskError
 from odradek.storage.os_disk import OsFile
 from odradek.storage.ring_flusher import RingFlusher
 
+_YOUNG_S = 20.0
 _NOTHING = -1  # a descriptor with nothing behind it to sync
 Plant = Callable[[Patches], None]
 
@@ -50,12 +54,6 @@ def segments_not_synced(patch: Patches) -> None:
     patch.setattr(OsFile, "let_go", lambda self, fd: None if fd == _NOTHING else let_go(self, fd))
     fdatasync = os.fdatasync
     patch.setattr(os, "fdatasync", lambda fd: None if fd == _NOTHING else fdatasync(fd))
-
-
-def journal_not_synced(patch: Patches) -> None:
-    """Consensus acknowledges once its log is in the page cache."""
-    sync = OsFile.sync
-    patch.setattr(OsFile, "sync", lambda self: None if "/wal" in self.path else sync(self))
 
 
 def disk_errors_ignored(patch: Patches) -> None:
@@ -117,6 +115,30 @@ def high_watermark_does_not_wait_for_the_next_leader(patch: Patches) -> None:
             del self._counted[0]
 
     patch.setattr(Replica, "_count", without_one)
+
+
+def controller_acknowledges_before_a_majority_has_it(patch: Patches) -> None:
+    """As in the simulation, but not in a node's first seconds: the cluster shall come together."""
+    propose = RaftGroup.propose_many
+    began = time.monotonic()
+
+    def eager(self: RaftGroup, proposals: Sequence[bytes]) -> Any:
+        future = propose(self, proposals)
+        if not future.done() and time.monotonic() - began > _YOUNG_S:
+            future.set_result(self.raft.log.last_index)
+        return future
+
+    patch.setattr(RaftGroup, "propose_many", eager)
+
+
+def producer_ids_always_from_the_first(patch: Patches) -> None:
+    """Every node is given the same block of producer ids."""
+    given = producer_ids.allocate_block
+
+    def again(image: Any, broker_id: int, count: int) -> Result[int]:
+        return Result(given(image, broker_id, count).records, 0)
+
+    simulated.everywhere(patch, "allocate_block", given, again)
 
 
 def refused_after_it_was_written(patch: Patches) -> None:
@@ -229,12 +251,13 @@ def publish_sends_again_as_somebody_else(patch: Patches) -> None:
 #: Faults of real disks and real requests.
 OWN: tuple[Plant, ...] = (
     segments_not_synced,
-    journal_not_synced,
     disk_errors_ignored,
     checksums_not_compared,
     recovery_cuts_the_last_batch,
     acknowledged_by_the_leader_alone,
     high_watermark_does_not_wait_for_the_next_leader,
+    controller_acknowledges_before_a_majority_has_it,
+    producer_ids_always_from_the_first,
     refused_after_it_was_written,
     values_mangled_at_the_grpc_door,
     batches_in_the_wrong_order_now_and_then,
