@@ -40,12 +40,20 @@ def read_all(cluster: Cluster, topic: str, partition: int) -> dict[int, bytes]:
 
 
 def lost(load: Load, stored: Mapping[int, Mapping[int, bytes]]) -> dict[int, tuple[int, int]]:
-    """Number -> (partition, offset) of acknowledged records that are not where they were said to be."""
-    return {
+    """Number -> (partition, offset) of acknowledged records that are not where they were said to be, or nowhere."""
+    gone = {
         number: place
         for number, place in load.acknowledged.items()
         if stored[place[0]].get(place[1]) != str(number).encode()
     }
+    if any(offset < 0 for _, offset in gone.values()):
+        values = {partition: frozenset(found.values()) for partition, found in stored.items()}
+        gone = {
+            number: (partition, offset)
+            for number, (partition, offset) in gone.items()
+            if offset >= 0 or str(number).encode() not in values[partition]
+        }
+    return gone
 
 
 def assert_exactly_once_in_order(cluster: Cluster, topic: str, load: Load) -> None:

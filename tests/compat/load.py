@@ -25,7 +25,8 @@ class Load:
     def __init__(
         self, server: Server | Cluster, topic: str, per_s: int = 1_000_000, **settings: object
     ) -> None:
-        self.acknowledged: dict[int, tuple[int, int]] = {}  # number -> (partition, offset)
+        self.acknowledged: dict[int, tuple[int, int]] = {}
+        """Number -> (partition, offset). -1: librdkafka knows that it is written, by a later answer, but not where."""
         self.failed: dict[int, str] = {}
         self.sent = 0
         self.fatal = ""  # why the client cannot go on
@@ -65,7 +66,8 @@ class Load:
 
     def _on_delivery(self, number: int, error: Any, message: Message) -> None:
         if error is None:
-            self.acknowledged[number] = (message.partition() or 0, message.offset() or 0)
+            offset = message.offset()
+            self.acknowledged[number] = (message.partition() or 0, -1 if offset is None else offset)
         else:
             self.failed[number] = str(error)
 

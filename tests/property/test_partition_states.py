@@ -18,7 +18,7 @@ from tests.unit.node.controller.image_world import ImageWorld, broker, directory
 from odradek.node.controller.balance import balance_leaders
 from odradek.node.controller.brokers import settle_heard, unregister_broker
 from odradek.node.controller.directories import AssignReplicas, DirectoryAssignment, assign_replicas
-from odradek.node.controller.elections import Electorate, elect_leaders
+from odradek.node.controller.elections import LOST_DIRECTORY, Electorate, elect_leaders, has_directory
 from odradek.node.controller.features import update_features
 from odradek.node.controller.image import EMPTY_IMAGE, MetadataImage, PartitionImage, TopicImage
 from odradek.node.controller.isr import AlterPartitions, IsrMember, IsrProposal, alter_partitions
@@ -160,6 +160,9 @@ class Partitions(RuleBasedStateMachine):
         self.change(act, proposed=True)
         known = self.world.image.brokers
         fit = all(member in known and known[member].is_active for member in members)
+        places = dict(zip(one.replicas, one.directories))
+        joining = (members - set(one.isr)) & places.keys() & known.keys()
+        fit &= all(has_directory(known[member], places[member]) for member in joining)
         if lag:
             expected = ErrorCode.INVALID_UPDATE_VERSION
         elif not members <= set(one.replicas):
@@ -188,13 +191,14 @@ class Partitions(RuleBasedStateMachine):
             lambda: self.world.run(lambda image: alter_reassignments(image, moves, self.world.rules_of))
         )
 
-    @rule(one=BROKERS, number=NUMBERS, place=st.integers(1, 3))
+    @rule(one=BROKERS, number=NUMBERS, place=st.integers(0, 3))
     def place(self, one: int, number: int, place: int) -> None:
         known = self.world.image.brokers.get(one)
         if known is None:
             return
         topic_id = self.world.image.topics_by_name["t"].topic_id
-        assignment = DirectoryAssignment(directory(one, place), topic_id, number)
+        told = directory(one, place) if place else LOST_DIRECTORY
+        assignment = DirectoryAssignment(told, topic_id, number)
         request = AssignReplicas(one, known.epoch, [assignment])
         self.change(
             lambda: self.world.run(lambda image: assign_replicas(image, request, self.world.rules_of))

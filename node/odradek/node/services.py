@@ -186,6 +186,8 @@ class Services:
             ),
         )
         self.replication.throttle_rates = self._throttle_rates
+        self.replication.directories.ids = lambda: self.directory_ids
+        self.replication.directories.report = outward.directory_reports.report
         self.replicas = self.replication.replicas
         self.coordinators = CoordinatorRuntime(
             config.node_id,
@@ -293,9 +295,10 @@ class Services:
         return None if endpoint is None else (endpoint.host, endpoint.port)
 
     def _on_log_moved(self, log: PartitionLog) -> None:
-        directory_id = self.directory_ids.get(log.home.path)
-        if directory_id is not None:
-            self.outward.directory_reports.report(log.topic_id, log.partition, directory_id)
+        topic = self._view.topic(log.topic)
+        place = None if topic is None else self._view.image.partition(log.topic, log.partition)
+        if topic is not None and place is not None and self._node_id in place.replicas:
+            self.replication.directories.may_be_followed(topic, log.partition, place)
 
     def _coordinator_endpoint(self, context: RequestContext, node_id: int) -> CoordinatorEndpoint | None:
         address = self.cluster.address(context, node_id)

@@ -166,6 +166,14 @@ class LogDirs:
         """Topic and partition of every log that has a directory, opened or not."""
         return [_key(name) for home in self.dirs if home.error is None for name in home.names]
 
+    def where(self, topic: str, partition: int) -> tuple[str, bool] | None:
+        """The path of the directory of a log that was opened or is on disk, and whether it is on disk."""
+        found = self._logs.get((topic, partition))
+        if found is not None:
+            return found.home.path, not found.is_blank
+        home = self._home_of(f"{topic}-{partition}")
+        return None if home is None else (home.path, True)
+
     def logs_in(self, home: LogDir) -> list[PartitionLog]:
         """Every opened log of a directory."""
         return [entry for entry in self._logs.values() if entry.home is home]

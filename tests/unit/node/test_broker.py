@@ -10,6 +10,7 @@ import pytest
 from odradek.node.app.context import RequestContext
 from odradek.node.broker import Broker
 from odradek.node.config import ConfigError, load_config
+from odradek.node.config.identity import format_uuid
 from odradek.node.grpc_api.methods import Servicer
 from odradek.node.kafka_api.registry import Route
 from odradek.proto.kafka.api import ApiKey
@@ -56,6 +57,38 @@ async def test_a_node_tells_the_address_that_was_dialled_and_remembers_its_topic
     again = node(tmp_path)
     await again.start()
     assert await topics(again) == ["t"]
+    await again.stop()
+
+
+async def test_a_node_whose_directory_has_another_id_tells_where_its_replicas_are(tmp_path: Path) -> None:
+    broker = node(tmp_path)
+    await broker.start()
+    topic = CreateTopicsRequest.CreatableTopic(name="t", num_partitions=2, replication_factor=1)
+    request = CreateTopicsRequest(topics=[topic], timeout_ms=5000)
+    await ask(broker, ApiKey.CREATE_TOPICS, 7, request, CreateTopicsResponse)
+    await broker.stop()
+    properties = tmp_path / "meta.properties"
+    kept = [line for line in properties.read_text().splitlines() if not line.startswith("directory.id=")]
+    changed = "A" * 21 + "g"
+    properties.write_text("\n".join([*kept, f"directory.id={changed}"]) + "\n")
+    again = node(tmp_path)
+    heard = asyncio.Event()
+    controller = again._services.controller
+    controller.subscribe(lambda delta, image: heard.set())
+    await again.start()
+    (directory_id,) = controller.image.brokers[1].directories
+    assert format_uuid(directory_id) == changed
+
+    def are_known() -> bool:
+        return all(
+            one.directories == (directory_id,) for one in controller.image.topics_by_name["t"].partitions
+        )
+
+    async with asyncio.timeout(20):
+        while not are_known():
+            heard.clear()
+            await heard.wait()
+    assert [one.leader for one in controller.image.topics_by_name["t"].partitions] == [1, 1]
     await again.stop()
 
 

@@ -44,6 +44,19 @@ def test_ten_thousand_partitions_cost_no_disk_call_each() -> None:
     assert storage.open(partition=301).log_end_offset == 0
 
 
+def test_where_a_log_is_opened_or_not() -> None:
+    storage = Storage(paths=("a", "b"))
+    assert storage.dirs.where("t", 0) is None
+    log = storage.open()
+    assert storage.dirs.where("t", 0) == (log.home.path, False)
+    append(log)
+    assert storage.dirs.where("t", 0) == (log.home.path, True)
+    storage.restart()
+    assert not len(storage.dirs)
+    assert storage.dirs.where("t", 0) == (log.home.path, True)
+    assert not len(storage.dirs), "nothing was opened by that"
+
+
 def test_new_logs_spread_and_stay_where_they_are() -> None:
     storage = Storage(paths=("a", "b"))
     for partition in range(10):

@@ -3,7 +3,8 @@
 Decides which proposals hold. A proposal that rests on epochs newer than the controller's own means that the controller
 is behind; one on older epochs, that the leader is. A replica may only be in sync while it is registered with the epoch
 that the leader heard from it, not fenced and not shutting down, so that a broker cannot be counted on after it is gone
-(KIP-841, KIP-903). An ISR that now has all wanted replicas ends a reassignment in the same entry.
+(KIP-841, KIP-903); and it joins only once the directory of its replica is known to be usable, for it could not lead
+otherwise (KIP-858). An ISR that now has all wanted replicas ends a reassignment in the same entry.
 
 Source: protocol notes 4.3; Kafka 4.3 ReplicationControlManager.alterPartition, for the order of the checks.
 """
@@ -14,7 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from odradek.node.controller.elections import Electorate, RulesOf, Target, next_state
+from odradek.node.controller.elections import (
+    Electorate,
+    RulesOf,
+    Target,
+    has_directory,
+    next_state,
+)
 from odradek.node.controller.image import MetadataImage, PartitionImage
 from odradek.node.controller.partition_changes import PartitionChanges
 from odradek.node.controller.records import Result
@@ -141,11 +148,16 @@ def _error(
         return ErrorCode.INVALID_REQUEST
     if proposal.leader_recovery_state == RECOVERING:  # no partition here is ever recovering
         return ErrorCode.INVALID_REQUEST
-    if not all(_is_eligible(image, member) for member in proposal.new_isr):
+    if not all(_is_eligible(image, partition, member) for member in proposal.new_isr):
         return ErrorCode.INELIGIBLE_REPLICA
     return ErrorCode.NONE
 
 
-def _is_eligible(image: MetadataImage, member: IsrMember) -> bool:
-    broker = image.brokers.get(member.broker_id)
-    return broker is not None and broker.is_active and member.broker_epoch in (-1, broker.epoch)
+def _is_eligible(image: MetadataImage, partition: PartitionImage, member: IsrMember) -> bool:
+    broker_id = member.broker_id
+    broker = image.brokers.get(broker_id)
+    if broker is None or not broker.is_active or member.broker_epoch not in (-1, broker.epoch):
+        return False
+    if broker_id in partition.isr or not partition.directories:
+        return True
+    return has_directory(broker, partition.directories[partition.replicas.index(broker_id)])

@@ -4,6 +4,9 @@ A delta costs what changed in it: a partition that stayed the same object is pas
 comes to follow are opened a few at a time, so that thousands of them do not stop the loop; those it leads are opened
 when somebody uses them.
 
+A partition that the metadata has in another log directory than it is in is not followed before that is put right
+(`directories`).
+
 A log of a partition that is placed elsewhere is deleted: after the last image that names this node a replica, and for
 what happened while the node was away, at its first image. What is on disk of a topic that nobody knows stays: the
 next topic of its name moves it aside.
@@ -17,6 +20,7 @@ from itertools import compress, count
 from operator import is_not
 from typing import Final, Protocol
 
+from odradek.node.partition.directories import Directories
 from odradek.node.partition.in_sync import InSync
 from odradek.node.partition.partition import Partition
 from odradek.node.partition.placement import Delta, PartitionPlacement, TopicPlacement
@@ -58,6 +62,7 @@ class Assignments:
         in_sync: InSync,
         fetchers: Following,
         on_disk: OnDisk,
+        directories: Directories,
         call_soon: CallSoon,
         new_alarm: Callable[[Callable[[int], int | None]], Alarm],
     ) -> None:
@@ -66,10 +71,14 @@ class Assignments:
         self._in_sync = in_sync
         self._fetchers = fetchers
         self._on_disk = on_disk
+        self._directories = directories
         self._call_soon = call_soon
         self._alarm = new_alarm(self._on_retry)
         self._to_open: dict[tuple[str, int], None] = {}
         self._failed_to_open: dict[tuple[str, int], None] = {}
+        self._misplaced: set[Partition] = set()
+        """To be followed once the metadata has it where it is."""
+        replicas.on_opened = self._on_opened
         self._is_opening = False
         self._is_first = True
         self.on_expected: Callable[[Collection[int]], None] | None = None
@@ -113,42 +122,61 @@ class Assignments:
         # Why so: a topic may have thousands of partitions of which one has changed.
         for index in compress(count(), map(is_not, before, places)):
             if before[index] != places[index]:
-                self._place(topic.name, index, places[index], before[index], expected)
+                self._place(topic, index, places[index], before[index], expected)
         for index in range(len(before), len(places)):
-            self._place(topic.name, index, places[index], None, expected)
+            self._place(topic, index, places[index], None, expected)
 
     def _place(
         self,
-        topic: str,
+        topic: TopicPlacement,
         index: int,
         place: PartitionPlacement,
         old: PartitionPlacement | None,
         expected: set[int],
     ) -> None:
-        partition = self._replicas.get(topic, index)
+        partition = self._replicas.get(topic.name, index)
         if self._node_id not in place.replicas:
             if partition is not None or (old is not None and self._node_id in old.replicas):
-                self._let_go(topic, index, partition)
+                self._let_go(topic.name, index, partition)
         elif partition is not None:
             is_new = self._replicas.apply(partition, place)
+            may_be_followed = self._directories.may_be_followed(topic, index, place)
             if place.leader != self._node_id:
-                if is_new:
-                    self._fetchers.follow(partition)
+                self._follow(partition, is_new=is_new, may_be_followed=may_be_followed)
             elif is_new:
+                self._misplaced.discard(partition)
                 self._fetchers.unfollow(partition)
                 expected.update(place.replicas)
             else:
                 self._in_sync.reconsider(partition)
         elif place.leader == self._node_id:
-            self._to_open.pop((topic, index), None)
+            self._to_open.pop((topic.name, index), None)
             expected.update(place.replicas)
+            self._directories.may_be_followed(topic, index, place)
         elif place.leader >= 0:
-            self._open_soon((topic, index))
+            self._open_soon((topic.name, index))
+        else:  # perhaps it could lead, if only its directory were known
+            self._directories.may_be_followed(topic, index, place)
+
+    def _follow(self, partition: Partition, *, is_new: bool, may_be_followed: bool) -> None:
+        """`is_new`: its leader, or the leader's epoch."""
+        if may_be_followed:
+            if is_new or partition in self._misplaced:
+                self._fetchers.follow(partition)
+            self._misplaced.discard(partition)
+        elif is_new:
+            self._fetchers.unfollow(partition)
+            self._misplaced.add(partition)
+
+    def _on_opened(self, partition: Partition, topic: TopicPlacement) -> None:
+        place = topic.partitions[partition.index]
+        if not self._directories.may_be_followed(topic, partition.index, place):
+            self._misplaced.add(partition)
 
     def _let_go(self, topic: str, index: int, partition: Partition | None) -> None:
         log.info("%s-%d is no longer placed on this node", topic, index)
         if partition is not None:
-            self._fetchers.unfollow(partition)
+            self._forget(partition)
         self._to_open.pop((topic, index), None)
         self._replicas.remove(topic, index)
 
@@ -158,7 +186,11 @@ class Assignments:
             self._failed_to_open.pop((topic.name, index), None)
             partition = self._replicas.get(topic.name, index)
             if partition is not None:
-                self._fetchers.unfollow(partition)
+                self._forget(partition)
+
+    def _forget(self, partition: Partition) -> None:
+        self._fetchers.unfollow(partition)
+        self._misplaced.discard(partition)
 
     def _sweep(self, delta: Delta) -> None:
         """Let go of logs that were placed elsewhere while this node was away."""
@@ -187,7 +219,7 @@ class Assignments:
             partition = self._replicas.get(*key) or self._replicas.open(*key, as_follower=True)
             if isinstance(partition, Partition):
                 budget -= 1 if partition.log.is_blank else _LOAD_COSTS
-                if not partition.replica.is_leader:
+                if not partition.replica.is_leader and partition not in self._misplaced:
                     self._fetchers.follow(partition)
             elif partition is ErrorCode.KAFKA_STORAGE_ERROR:
                 budget -= _LOAD_COSTS

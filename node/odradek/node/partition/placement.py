@@ -24,6 +24,9 @@ class PartitionPlacement(Protocol):
     def partition_epoch(self) -> int: ...
     @property
     def eligible_leader_replicas(self) -> tuple[int, ...]: ...
+    @property
+    def directories(self) -> tuple[bytes, ...]:
+        """Ids of the log directories beside `replicas`; empty where none is known."""
 
 
 class TopicPlacement(Protocol):

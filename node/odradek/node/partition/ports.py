@@ -30,7 +30,14 @@ class Logs(Protocol):
     """The log directories."""
 
     def open(
-        self, topic: str, partition: int, topic_id: bytes, config: LogConfig, *, is_new: bool
+        self,
+        topic: str,
+        partition: int,
+        topic_id: bytes,
+        config: LogConfig,
+        path: str | None = None,
+        *,
+        is_new: bool,
     ) -> PartitionLog: ...
     def delete(self, topic: str, partition: int, now_ms: int) -> None: ...
 

@@ -65,6 +65,10 @@ class Replicas:
         self.on_behind: Callable[[Partition], None] | None = None
         """Hears of followers that are behind, by an append or with an image, unless the partition is being looked
         after."""
+        self.wanted_path: Callable[[PartitionPlacement], str | None] = lambda place: None
+        """The log directory in which the metadata has a replica of this node, for a log that is not there yet."""
+        self.on_opened: Callable[[Partition, TopicPlacement], None] | None = None
+        """Hears of each partition when it was opened, as `topic` places it."""
         self.low_watermark: Callable[[Partition], int] = lambda partition: partition.log.log_start_offset
         """The smallest log start offset of all live replicas of a partition that is led here."""
 
@@ -102,6 +106,7 @@ class Replicas:
             index,
             placement.topic_id,
             self._topics.log_config(placement.name),
+            self.wanted_path(placement.partitions[index]),
             is_new=placement.topic_id in self._created,
         )
 
@@ -130,6 +135,8 @@ class Replicas:
         log.flush_listener = lambda _: self._on_flushed(partition)
         self._partitions[topic, index] = partition
         self.apply(partition, place)
+        if self.on_opened is not None:
+            self.on_opened(partition, placement)
         return partition
 
     # -- leadership

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from odradek.node.partition.assignments import BROKER, Assignments
 from odradek.node.partition.catch_up import CatchUp
+from odradek.node.partition.directories import Directories
 from odradek.node.partition.follower import Fetchers, FollowerPorts, Peers
 from odradek.node.partition.in_sync import InSync
 from odradek.node.partition.isr_publisher import IsrChannel, IsrPublisher
@@ -34,6 +35,9 @@ class LogsOnDisk(Logs, Protocol):
 
     def on_disk(self) -> Iterable[tuple[str, int]]:
         """Topic and partition of every log on disk."""
+
+    def where(self, topic: str, partition: int) -> tuple[str, bool] | None:
+        """The path of the log directory of a log that was opened or is on disk, and whether it is on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,15 @@ class Replication:
                 ports.on_source_lost,
             )
         )
+        self.directories = Directories(self.replicas, logs.where)
         self.assignments = Assignments(
-            self.replicas, self.in_sync, self.fetchers, logs.on_disk, ports.call_soon, ports.new_alarm
+            self.replicas,
+            self.in_sync,
+            self.fetchers,
+            logs.on_disk,
+            self.directories,
+            ports.call_soon,
+            ports.new_alarm,
         )
 
     def on_image(self, delta: Delta, image: object) -> None:

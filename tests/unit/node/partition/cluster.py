@@ -51,6 +51,7 @@ class Place:
     leader_epoch: int = 0
     partition_epoch: int = 0
     eligible_leader_replicas: tuple[int, ...] = ()
+    directories: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +151,8 @@ class Node:
             self.lost_sources.append,
         )
         self.replication = Replication(node_id, self, self.dirs, cluster.config, ports)
+        self.replication.directories.ids = lambda: cluster.directory_ids.get(node_id, {})
+        self.replication.directories.report = lambda *told: cluster.told.append((node_id, *told))
         self.replicas = self.replication.replicas
         ids = count(1000 * node_id)
         self.produces = ProduceService(self.replicas, lambda: NOW_MS, self._bell)  # type: ignore[arg-type]
@@ -307,6 +310,10 @@ class ClusterWorld:
         self.cut_from_controller: set[int] = set()
         self.deaf: set[int] = set()
         """Nodes to which images do not come."""
+        self.directory_ids: dict[int, dict[str, bytes]] = {}
+        """Of the log directories of a node, by path; of a node that is not here they do not matter."""
+        self.told: list[tuple[int, bytes, int, bytes]] = []
+        """(node, topic id, partition, directory id) of every report."""
         self.requests: list[tuple[int, int, Message]] = []
         self.under_way: dict[asyncio.Task[Message], tuple[int, int]] = {}
         self._retry_refusal: ErrorCode | None = None

@@ -19,6 +19,7 @@ class Place:
     replicas: tuple[int, ...] = (1,)
     partition_epoch: int = 0
     eligible_leader_replicas: tuple[int, ...] = ()
+    directories: tuple[bytes, ...] = ()
 
 
 def leader(end: int = 0) -> Replica:
