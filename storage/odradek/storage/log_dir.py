@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOCK_FILE: Final = ".lock"
+CHECKED_BYTES: Final = 64 << 20  # half a second when batches are small
 DELETE_SUFFIX: Final = "-delete"
 STRAY_SUFFIX: Final = "-stray"
 FUTURE_SUFFIX: Final = "-future"
@@ -87,6 +88,8 @@ class LogDir:
         """Logs that may be in the page cache alone, until they are loaded."""
         self.is_synced = False
         """Whether everything that was here at the start is durable."""
+        self.unchecked_bytes = CHECKED_BYTES
+        """So many are still looked at for rot below the recovery points."""
         self.recovery_points: dict[str, int] = {}
         self.log_start_offsets: dict[str, int] = {}
         self.high_watermarks: dict[str, int] = {}

@@ -15,8 +15,8 @@ the last good one. A snapshot knows one batch per producer: up to four more come
 after a clean end a producer's retries are recognized as well as before.
 
 What lies before the recovery point was synced and whole once, and whatever is wrong with it now is rot: nothing may be
-cut there, for this may be the only replica. It is looked for all the same, in the youngest 64 MiB, and told as
-`damaged_offset`, so that a follower can fetch it again before it serves anybody.
+cut there, for this may be the only replica. It is looked for all the same, in the youngest bytes of the logs that are
+loaded first (64 MiB of a directory), and told as `damaged_offset`, so that a follower can fetch it again.
 
 Source: Kafka's LogLoader and LogSegment.recover; "Protocol-Aware Recovery" (Alagappan and others, FAST 2018).
 """
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 
 _SCAN_BYTES: Final = 1 << 20
 SEGMENT_FILES: Final = (".log", ".index", ".timeindex", ".txnindex")
-_CHECKED_BYTES: Final = 64 << 20  # about 50 ms
 _REFILL_BYTES: Final = 1 << 20
 _REFILL_SEGMENTS: Final = 2
 _LEFTOVERS: Final = (".deleted", ".cleaned", ".tmp")
@@ -138,6 +137,7 @@ class _Loader:
     """One load of one log."""
 
     def __init__(self, home: LogDir, name: str, listing: _Listing, interval: int) -> None:
+        self._home = home
         self._disk: Disk = home.disk
         self._path = f"{home.path}/{name}"
         self._listing = listing
@@ -194,18 +194,23 @@ class _Loader:
     # rot
 
     def _find_damage(self) -> int:
-        """The base offset of the first batch before the recovery point that is not whole, in the youngest bytes."""
-        budget = _CHECKED_BYTES
+        """The base offset of the first batch before the recovery point that is not whole, among the youngest bytes."""
         found = -1
         for segment in reversed(self._segments):
             if segment.base_offset >= self._recovery_point:
                 continue
-            budget -= segment.open().size
-            if budget < 0:
+            if self._home.unchecked_bytes <= 0:
                 break
-            end = _end_of_whole_batches(segment)
             is_active = segment is self._segments[-1]
-            if end < (self._recovery_point if is_active else min(self._recovery_point, segment.next_offset)):
+            limit = self._recovery_point if is_active else min(self._recovery_point, segment.next_offset)
+            position = max(0, segment.open().size - self._home.unchecked_bytes)
+            if position:
+                segment.load()
+                position = segment.offsets.position_before(position)
+            self._home.unchecked_bytes -= segment.size - position
+            end = _end_of_whole_batches(segment, position)
+            # Where the index itself is wrong, no batch begins at that position, and nothing can be said.
+            if end < limit and (end > segment.base_offset or not position):
                 found = end
             if not is_active:
                 segment.unload()
@@ -264,7 +269,7 @@ class _Loader:
     def _scan(self, segment: Segment, position: int) -> int:
         """Take in all whole batches from `position` on; where they end."""
         is_first = True
-        for at, header in scan_checked(segment, position):
+        for at, header in scan_checked(segment, position, self._recovery_point):
             if header.base_offset < segment.next_offset:
                 break
             segment.note(at, header, self._interval)
@@ -411,18 +416,23 @@ def parse_marker(records: Buffer, position: int, header: BatchHeader) -> EndTxnM
         return None
 
 
-def _end_of_whole_batches(segment: Segment) -> int:
-    """The offset after the last batch from the start on that is whole and intact."""
+def _end_of_whole_batches(segment: Segment, position: int) -> int:
+    """The offset after the last batch from the position on that is whole and intact."""
     end = segment.base_offset
-    for _, header in scan_checked(segment, 0):
+    for _, header in scan_checked(segment, position):
         if header.base_offset < end:
             break
         end = header.last_offset + 1
     return end
 
 
-def scan_checked(segment: Segment, position: int) -> Iterator[tuple[int, BatchHeader]]:
-    """Position and header of each batch from `position` on, up to the first that is not whole and intact."""
+def scan_checked(
+    segment: Segment, position: int, synced_offset: int = 0
+) -> Iterator[tuple[int, BatchHeader]]:
+    """Position and header of each batch from `position` on, up to the first that is not whole and intact.
+
+    Below `synced_offset` the checksum does not end it: what was synced is rot, not a torn tail, if it is wrong now.
+    """
     file = segment.open()
     size = segment.size
     while size - position >= HEADER_SIZE:
@@ -438,14 +448,16 @@ def scan_checked(segment: Segment, position: int) -> Iterator[tuple[int, BatchHe
                 return
             if header.size > len(chunk) - at:
                 break
-            if compute_crc(chunk, at, header.size) != header.crc:
+            if header.base_offset >= synced_offset and compute_crc(chunk, at, header.size) != header.crc:
                 return
             yield position + at, header
             at += header.size
         if not at:  # a batch larger than a chunk
             header = parse_header(chunk)
             batch = file.pread(position, header.size)
-            if len(batch) < header.size or compute_crc(batch, 0, header.size) != header.crc:
+            if len(batch) < header.size:
+                return
+            if header.base_offset >= synced_offset and compute_crc(batch, 0, header.size) != header.crc:
                 return
             yield position, header
             at = header.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.storage.kit import NOW_MS, SMALL, Storage, batch
 
-from odradek.storage import recovery
+from odradek.storage import log_dir
 from odradek.storage.log import PartitionLog
 from odradek.storage.producer_snapshots import SNAPSHOT_BYTES
 
@@ -51,7 +51,7 @@ def test_a_new_one_inside_the_active_segment_replaces_the_one_before() -> None:
 
 
 def test_a_replay_begins_at_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "_CHECKED_BYTES", 0)  # the search for rot reads more
+    monkeypatch.setattr(log_dir, "CHECKED_BYTES", 0)  # the search for rot reads more
     storage = Storage()
     _append(storage.open(), 20)
     storage.flush()

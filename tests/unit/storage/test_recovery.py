@@ -6,7 +6,7 @@ import pytest
 from tests.unit.storage.kit import NOW_MS, SMALL, TOPIC_ID, Storage, append, batch, read_all
 
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.storage import recovery
+from odradek.storage import log_dir
 from odradek.storage.log import PartitionLog
 
 LOG = "data/t-0/00000000000000000000.log"
@@ -89,7 +89,7 @@ def _rotten(batch_number: int) -> Storage:
     return storage
 
 
-@pytest.mark.parametrize("number", [0, 4, 13])
+@pytest.mark.parametrize("number", [0, 4, 13, 26, 27, 28, 29])
 def test_rot_below_the_recovery_point_is_found_and_nothing_is_cut(number: int) -> None:
     """This may be the only replica, and whatever lies behind the rot is whole."""
     log = _rotten(number).open(SMALL)
@@ -122,7 +122,7 @@ def test_a_whole_log_has_nothing_to_mend() -> None:
 
 def test_rot_is_looked_for_in_the_youngest_bytes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start must not take hours; readers' CRC finds the rest."""
-    monkeypatch.setattr(recovery, "_CHECKED_BYTES", 0)
+    monkeypatch.setattr(log_dir, "CHECKED_BYTES", 0)
     log = _rotten(4).open(SMALL)
     local = log.load()
     assert local is not None

@@ -4,7 +4,7 @@ they are.
 Decides where a call goes, how long its client waits, and what the client hears when there is nobody to ask. A node
 that was taken for the right one and is not any more has done nothing and answers UNAVAILABLE, so the call goes to the
 next one until its time is up. A connection that broke leaves open what was done, and what the call may have done
-itself is not told as somebody else's doing, as in `kafka_api.repeated`. A node that is silent is given up as soon as
+itself is not told as somebody else's doing. A node that is silent is given up as soon as
 another one is known. Before an answer is passed back, this node catches up with what was agreed on, so the client
 finds here what it made through here.
 """

@@ -6,8 +6,10 @@ it in `handlers/envelope`.
 
 Leadership moves: a controller that is none any more answers NOT_CONTROLLER and has done nothing, so the request goes
 to the next one, until the request's own time is up. A connection that broke leaves open whether the request was
-carried out; it is sent again all the same, as Kafka's brokers do, and what it may have done itself is then not told as
-somebody else's doing (`repeated`). A controller that is silent is given up as soon as another one is known.
+carried out. What comes to the same when it is done twice is sent again, as Kafka's brokers do. What does not (`ONCE`)
+is answered with REQUEST_TIMED_OUT then: sent again it might be told of a topic that "exists already", which it has made
+itself, or delete one that somebody else has made meanwhile. A controller that is silent is given up as soon as another
+one is known.
 
 Source: KIP-590; Kafka's ForwardingManager and NodeToControllerRequestThread, observed.
 """
@@ -23,13 +25,10 @@ from odradek.node.app.context import RequestContext
 from odradek.node.kafka_api.envelope import wrap
 from odradek.node.kafka_api.refusals import refusal
 from odradek.node.kafka_api.registry import CloseConnection, EncodedResponse, Outcome, Route, settled
-from odradek.node.kafka_api.repeated import OWN_DOING, without_own_doing
-from odradek.proto.kafka.api import ApiKey, response_class
-from odradek.proto.kafka.codec import decode_exactly
+from odradek.node.net.peer import PeerNotReachedError
+from odradek.proto.kafka.api import ApiKey
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.proto.kafka.headers import decode_response_header
 from odradek.proto.kafka.messages.controller import EnvelopeRequest, EnvelopeResponse
-from odradek.proto.kafka.primitives import DecodeError
 from odradek.proto.kafka.schema import Message
 
 WAIT_MS_MIN: Final = 1_000
@@ -47,6 +46,17 @@ _MESSAGES: Final = {
     ErrorCode.REQUEST_TIMED_OUT: "the active controller did not answer in time: the change may have been made",
     ErrorCode.UNKNOWN_SERVER_ERROR: "the active controller could not read what was passed on to it",
 }
+
+#: Done twice, they are not what was asked for once.
+ONCE: Final = frozenset(
+    (
+        ApiKey.CREATE_TOPICS,
+        ApiKey.DELETE_TOPICS,
+        ApiKey.CREATE_PARTITIONS,
+        ApiKey.ADD_RAFT_VOTER,
+        ApiKey.REMOVE_RAFT_VOTER,
+    )
+)
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +114,10 @@ class Forwarder:
         deadline = loop.time() + wait_ms(request) / 1000
         envelope = wrap(context, frame, self._node_id)
         error = ErrorCode.NOT_CONTROLLER
-        may_be_done = False
         pause_s = PAUSE_MS_MIN / 1000
         while True:
             if self._location.is_active:
-                outcome = await settled(route.call(context, request, version))
-                return without_own_doing(outcome) if may_be_done and isinstance(outcome, Message) else outcome
+                return await settled(route.call(context, request, version))
             target = self._location.active_controller_id
             if target is not None and target != self._node_id:
                 answer = await self._ask(target, envelope, deadline)
@@ -117,12 +125,11 @@ class Forwarder:
                 if error is ErrorCode.NONE:
                     assert isinstance(answer, EnvelopeResponse), answer
                     await self._wait_for_change()
-                    data = answer.response_data or b""
-                    return _honest(data, route.key, version) if may_be_done else EncodedResponse(data)
-                may_be_done = may_be_done or error is ErrorCode.REQUEST_TIMED_OUT
+                    return EncodedResponse(answer.response_data or b"")
                 if error not in (ErrorCode.NOT_CONTROLLER, ErrorCode.REQUEST_TIMED_OUT):
                     return _refused(route, request, error)
-            if loop.time() >= deadline:
+            is_undecided = error is ErrorCode.REQUEST_TIMED_OUT and route.key in ONCE
+            if is_undecided or loop.time() >= deadline:
                 return refusal(request, error, _MESSAGES[error])
             await asyncio.sleep(min(pause_s, max(deadline - loop.time(), 0)))
             pause_s = min(2 * pause_s, PAUSE_MS_MAX / 1000)
@@ -137,7 +144,7 @@ class Forwarder:
     async def _ask(
         self, target: int, envelope: EnvelopeRequest, deadline: float
     ) -> EnvelopeResponse | ErrorCode:
-        """One attempt. REQUEST_TIMED_OUT where nobody knows what became of it."""
+        """One attempt. NOT_CONTROLLER where nothing was done, REQUEST_TIMED_OUT where nobody knows."""
         loop = asyncio.get_running_loop()
         left_ms = max(int((deadline - loop.time()) * 1000), 1)
         attempt = loop.create_task(self._peers.request(target, envelope, 0, left_ms))
@@ -149,6 +156,9 @@ class Forwarder:
             if not attempt.done():
                 return ErrorCode.REQUEST_TIMED_OUT
             answer = attempt.result()
+        except PeerNotReachedError as error:
+            log.debug("controller %d: %s", target, error)
+            return ErrorCode.NOT_CONTROLLER  # as if it had said so: nothing was done
         except (ConnectionError, TimeoutError) as error:
             log.debug("controller %d: %s", target, error)
             return ErrorCode.REQUEST_TIMED_OUT
@@ -162,17 +172,6 @@ def wait_ms(request: Message) -> int:
     """How long the client of `request` waits for its answer: as it says, within bounds."""
     asked = getattr(request, "timeout_ms", WAIT_MS_MAX)
     return min(max(asked, WAIT_MS_MIN), WAIT_MS_MAX)
-
-
-def _honest(data: bytes, key: ApiKey, version: int) -> Outcome:
-    """The controller's answer to a request that may have been carried out before."""
-    if response_class(key) not in OWN_DOING:
-        return EncodedResponse(data)
-    try:
-        _, position = decode_response_header(data, key, version)
-        return without_own_doing(decode_exactly(response_class(key), version, data, position))
-    except DecodeError:  # another version of this program wrote it; its client may understand it
-        return EncodedResponse(data)
 
 
 def _refused(route: Route, request: Message, error: ErrorCode) -> Outcome:

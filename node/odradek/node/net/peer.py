@@ -33,6 +33,10 @@ class PeerUnavailableError(ConnectionError):
     """The node cannot be reached, or the connection broke before the answer: the request may have been carried out."""
 
 
+class PeerNotReachedError(PeerUnavailableError):
+    """There was no connection: nothing was sent."""
+
+
 class Resolve(Protocol):
     def __call__(self, node_id: int) -> Address | None:
         """Where a node listens for the others; None while nobody knows."""
@@ -142,7 +146,7 @@ class Peers:
         """The answer of `node_id`, asked on behalf of `client_id`. Raises PeerUnavailableError, TimeoutError."""
         address = self._resolve(node_id)
         if address is None:
-            raise PeerUnavailableError(f"nobody knows where node {node_id} listens")
+            raise PeerNotReachedError(f"nobody knows where node {node_id} listens")
         connection = self._take_idle(node_id, address) or await self._connect(address)
         if self._is_closed:
             connection.close()
@@ -196,8 +200,8 @@ class Peers:
             async with asyncio.timeout(self._connect_timeout_ms / 1000):
                 _, connection = await loop.create_connection(make, *address)
         except TimeoutError:
-            raise PeerUnavailableError(f"no connection to {address[0]}:{address[1]} in time") from None
+            raise PeerNotReachedError(f"no connection to {address[0]}:{address[1]} in time") from None
         except OSError as error:
-            raise PeerUnavailableError(f"no connection to {address[0]}:{address[1]}: {error}") from None
+            raise PeerNotReachedError(f"no connection to {address[0]}:{address[1]}: {error}") from None
         connection.address = address
         return connection

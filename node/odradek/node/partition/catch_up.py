@@ -71,14 +71,19 @@ class CatchUp:
         return Step.MOVED if moved else Step.STAYED
 
     def mend(self, partition: Partition) -> None:
-        """Bytes that have rotted on this disk go, and all that follows them; the leader has them."""
-        store = partition.log
+        """Bytes that have rotted on this disk go, and all that follows them; the leader has them.
+
+        Not as long as this replica is in the ISR: others may count on it for what would be cut.
+        """
+        store, replica = partition.log, partition.replica
+        if replica.node_id in replica.isr:
+            return
         before = store.log_end_offset
         if store.mend():
             end = store.log_end_offset
             log.warning("%s: damaged on disk at offset %d; fetched again up to %d", partition, end, before)
-            partition.replica.on_truncated(end)
-            store.high_watermark = partition.replica.high_watermark
+            replica.on_truncated(end)
+            store.high_watermark = replica.high_watermark
 
     def truncate(self, partition: Partition, diverging: EpochEndOffset) -> Step:
         """The leader's last epoch that both may share ends so."""

@@ -17,9 +17,9 @@ from odradek.node.kafka_api.handlers.envelope import EnvelopeHandlers
 from odradek.node.kafka_api.registry import CloseConnection, EncodedResponse, Outcome, Registry, Route
 from odradek.node.kafka_api.session import Session
 from odradek.node.net.listener import Connection, ConnectionLimits, Listener
-from odradek.node.net.peer import Peers
+from odradek.node.net.peer import PeerNotReachedError, Peers
 from odradek.proto.kafka.api import ApiKey
-from odradek.proto.kafka.codec import decode_exactly, encode_to_bytes
+from odradek.proto.kafka.codec import decode_exactly
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.headers import RequestHeader, encode_request_frame
 from odradek.proto.kafka.messages.controller import EnvelopeRequest, EnvelopeResponse
@@ -108,7 +108,7 @@ async def test_the_answer_comes_back_as_the_controller_wrote_it() -> None:
     "first",
     [
         EnvelopeResponse(error_code=ErrorCode.NOT_CONTROLLER),
-        ConnectionResetError("broke"),
+        PeerNotReachedError("no connection"),
     ],
 )
 async def test_who_is_no_controller_any_more_or_is_gone_is_followed_by_the_next(
@@ -124,50 +124,36 @@ async def test_who_is_no_controller_any_more_or_is_gone_is_followed_by_the_next(
     assert peers.asked == [1, 3]
 
 
-def _answer(code: ErrorCode) -> EnvelopeResponse:
-    """What a controller says to REQUEST."""
-    result = DeleteTopicsResponse.DeletableTopicResult(name="t", error_code=int(code))
-    body = encode_to_bytes(DeleteTopicsResponse(responses=[result]), VERSION)
-    return EnvelopeResponse(response_data=struct.pack(">i", 77) + b"\0" + body)
-
-
-@pytest.mark.parametrize("is_here", [False, True])
-async def test_what_the_request_may_have_done_itself_is_not_told_as_somebody_elses_doing(
-    is_here: bool,
-) -> None:
-    location = Location(1)
-
+def _elected(location: Location, node_id: int) -> Callable[[], None]:
     def elect() -> None:
-        location.active_controller_id = 2 if is_here else 3
+        location.active_controller_id = node_id
 
-    gone = ConnectionResetError("broke")
-    refused = _answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    outcome = await forward(location, ScriptedPeers(gone, refused, then=elect))
+    return elect
+
+
+@pytest.mark.parametrize("next_one", [2, 3])
+@pytest.mark.parametrize("first", [ConnectionResetError("broke"), None])
+async def test_what_must_not_be_done_twice_is_not_sent_twice(first: Exception | None, next_one: int) -> None:
+    """The topic may be gone, and made anew by somebody else: a second deletion would take that one."""
+    location = Location(1)
+    peers = ScriptedPeers(first, DONE, then=_elected(location, next_one))
+    outcome = await forward(location, peers)
     assert isinstance(outcome, DeleteTopicsResponse)
-    if not is_here:
-        assert [result.error_code for result in outcome.responses] == [ErrorCode.REQUEST_TIMED_OUT]
+    assert [result.error_code for result in outcome.responses] == [ErrorCode.REQUEST_TIMED_OUT]
+    assert peers.asked == [1]
 
 
-@pytest.mark.parametrize("first", [None, EnvelopeResponse(error_code=ErrorCode.NOT_CONTROLLER)])
-async def test_a_refusal_of_the_only_attempt_is_passed_on_as_it_is(first: EnvelopeResponse | None) -> None:
-    """A controller that is none any more has done nothing."""
-    refused = _answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    script = [refused] if first is None else [first, refused]
-    outcome = await forward(Location(1), ScriptedPeers(*script))
-    assert isinstance(outcome, EncodedResponse)
-    assert outcome.data == refused.response_data
-
-
-async def test_a_silent_controller_is_given_up_when_another_is_known() -> None:
+@pytest.mark.parametrize("first", [ConnectionResetError("broke"), None])
+async def test_what_comes_to_the_same_twice_is_sent_again(
+    first: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller that is silent is given up when another is known."""
+    monkeypatch.setattr(forwarding, "ONCE", frozenset())
     location = Location(1)
-
-    def elect() -> None:
-        location.active_controller_id = 3
-
-    peers = ScriptedPeers(None, DONE, then=elect)
+    peers = ScriptedPeers(first, DONE, then=_elected(location, 3))
     assert isinstance(await forward(location, peers), EncodedResponse)
     await asyncio.sleep(0)
-    assert (peers.asked, peers.cancelled) == ([1, 3], [1])
+    assert (peers.asked, peers.cancelled) == ([1, 3], [1] if first is None else [])
 
 
 async def test_who_becomes_the_controller_meanwhile_does_it_here() -> None:

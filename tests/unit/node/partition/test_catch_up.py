@@ -70,6 +70,9 @@ def test_what_has_rotted_is_cut_and_fetched_again() -> None:
     file = world.disk.open("d/t-0/00000000000000000000.log")
     file.pwrite(file.size // 3 + 70, b"rot")
     catch_up.mend(partition)
+    assert partition.log.log_end_offset == 6, "others may count on a replica in the ISR"
+    partition.replica.isr = (2,)
+    catch_up.mend(partition)
     assert partition.log.log_end_offset == 2 == partition.replica.log_end_offset
     assert partition.replica.high_watermark == 2
     assert catch_up.take(partition, records(2, 2, at=2), 6, 0) is Step.MOVED
