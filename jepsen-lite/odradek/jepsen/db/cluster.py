@@ -28,6 +28,7 @@ from odradek.proto.kafka.messages.topics import CreateTopicsResponse
 from odradek.proto.kafka.schema import Message
 
 _POLL_S = 0.02
+_APART_S = 0.5
 _ANSWER_S = 1.0
 _FIRST_ANSWER_S = 5.0  # of a node that has just started, when all start at once on few cores
 _METADATA, _QUORUM, _CREATE = 7, 0, 5
@@ -122,7 +123,7 @@ class ServerCluster:
             if code not in _ASK_AGAIN:
                 raise TopicRefused(f"{topic}: {code.name} {told.error_message or ''}")
         self._until(
-            lambda: self.in_sync({topic: partitions}, 1),
+            lambda: self._all_led({topic: partitions}),
             deadline,
             lambda: f"no leaders of {topic} everywhere",
         )
@@ -179,15 +180,41 @@ class ServerCluster:
         answers = self.ask_all(requests.quorum_request(), _QUORUM, DescribeQuorumResponse)
         return requests.quorum_leader(answers.values())
 
-    def in_sync(self, topics: Mapping[str, int], size: int) -> bool:
+    def _all_led(self, topics: Mapping[str, int]) -> bool:
         """As every node says that answers; False when none does."""
         views = self.view(list(topics))
-        return bool(views) and all(requests.all_in_sync(view, topics, size) for view in views.values())
+        return bool(views) and all(requests.all_in_sync(view, topics, 1) for view in views.values())
+
+    def in_sync(self, topics: Mapping[str, int], size: int) -> bool:
+        """As every single node says; False when one of them does not answer."""
+        return self._whole_view(topics, size) is not None
+
+    def _whole_view(
+        self, topics: Mapping[str, int], size: int
+    ) -> Mapping[int, Mapping[str, requests.Seen]] | None:
+        views = self.view(list(topics))
+        everyone = len(views) == len(self.nodes)
+        return (
+            views if everyone and all(requests.all_in_sync(v, topics, size) for v in views.values()) else None
+        )
 
     def await_in_sync(self, topics: Mapping[str, int], size: int, timeout_s: float = 60.0) -> None:
-        """Raises TimeoutError with what the nodes say."""
+        """Until all nodes serve and say so, twice and half a second apart the same.
+
+        One look may still show what was before a fault. Raises TimeoutError with what the nodes say, at once when a
+        node has ended.
+        """
         deadline = time.monotonic() + timeout_s
-        self._until(lambda: self.in_sync(topics, size), deadline, lambda: str(self.view(list(topics))))
+        self.await_serving(timeout_s=timeout_s)
+
+        def look() -> bool:
+            before = self._whole_view(topics, size)
+            if before is None:
+                return False
+            time.sleep(_APART_S)
+            return self._whole_view(topics, size) == before
+
+        self._until(look, deadline, lambda: str(self.view(list(topics))))
 
     def await_serving(self, nodes: Sequence[int] | None = None, timeout_s: float = 60.0) -> None:
         """Raises TimeoutError at once when one of them has ended."""

@@ -122,17 +122,53 @@ def test_the_controller_is_whom_the_newest_epoch_names() -> None:
     assert told.controller() == 3
 
 
-def test_in_sync_is_what_all_say_that_answer() -> None:
+def test_in_sync_is_what_every_single_node_says() -> None:
     told = Told()
     assert not told.in_sync({"q": 1}, 1)
     told.tell(1, q=(1, 4, [1, 2, 3]))
-    assert told.in_sync({"q": 1}, 3)
-    told.tell(2, q=(1, 4, [1, 2]))
+    told.tell(2, q=(1, 4, [1, 2, 3]))
+    assert not told.in_sync({"q": 1}, 3), "the third is silent, and was perhaps struck"
+    told.tell(3, q=(1, 4, [1, 2]))
     assert not told.in_sync({"q": 1}, 3)
     assert told.in_sync({"q": 1}, 2)
     assert not told.in_sync({"q": 2}, 2)
+
+
+EVERYONE = (1, 2, 3)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "_APART_S", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_wait_for_replicas_is_for_all_nodes() -> None:
+    told = Told()
+    for node in (1, 2):
+        told.tell(node, brokers=EVERYONE, q=(1, 4, [1, 2, 3]))
+    with pytest.raises(TimeoutError, match=r"\[3\] do not serve"):
+        told.await_in_sync({"q": 1}, 3, timeout_s=0)
+    told.tell(3, brokers=EVERYONE, q=(1, 4, [1, 2]))
     with pytest.raises(TimeoutError, match="q/0"):
         told.await_in_sync({"q": 1}, 3, timeout_s=0)
+    told.tell(3, brokers=EVERYONE, q=(1, 4, [1, 2, 3]))
+    told.await_in_sync({"q": 1}, 3, timeout_s=0)
+    told.stubs[2].pid = None
+    with pytest.raises(TimeoutError, match="do not run"):
+        told.await_in_sync({"q": 1}, 3, timeout_s=600)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_wait_for_replicas_ends_when_nothing_changed_between_two_looks() -> None:
+    told = Told(nodes=1)
+    looks = []
+    for epoch in (4, 4, 5, 6, 7, 8, 8):
+        told.tell(1, brokers=(1,), q=(1, epoch, [1]))
+        looks.append(told.answers[1, MetadataResponse])
+    told.answers[1, MetadataResponse] = cast("Iterator[Message]", iter(looks))
+    told.await_in_sync({"q": 1}, 1, timeout_s=60)
+    assert len(told.asked) == len(looks)
 
 
 def test_a_cluster_serves_when_each_node_knows_all_that_were_asked_for() -> None:
