@@ -4,7 +4,7 @@ Decides: how the process is started, signalled and waited for, and that it does 
 what the program is and what its settings mean (`odradek`, `kafka`), nor when something happens to it.
 Invariants: the process that is started becomes the server itself, by exec alone, so its id is the server's; it leads a
 group of its own, so that Ctrl-C at the terminal does not reach it and a kill reaches what it started; it gets SIGKILL
-when the run dies; without its image in place it is not started, for its data would fall on the disk of the machine.
+when the run dies; an end that neither `kill` nor `stop` caused is remembered, whoever starts it again; without its image in place it is not started, for its data would fall on the disk of the machine.
 """
 
 from __future__ import annotations
@@ -19,13 +19,24 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from odradek.jepsen.db.network import Host, entering
 from odradek.jepsen.ports import Image
 
 _STAND_S = 10.0
 _POLL_S = 0.001
+#: Lines of the log that tell why a process ended.
+_LINES = 6
+
+
+class Ended(NamedTuple):
+    """A process that ended though nobody asked it to: the number of its start, its exit status (minus the number of the
+    signal that killed it), and the last lines of its log."""
+
+    start: int
+    status: int
+    words: str
 
 
 class Flavour(Protocol):
@@ -70,7 +81,12 @@ class ServerNode:
         self._environment: dict[str, str | None] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()
+        self._noticing = threading.Lock()
+        self._accounted: subprocess.Popen[bytes] | None = None  # we end it, or its end is remembered
+        self._ended: list[Ended] = []
         self.starts = 0
+        #: Numbers of the starts whose process was running and had to be killed because it did not end at a `stop`.
+        self.deaf: list[int] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -105,7 +121,40 @@ class ServerNode:
     @property
     def pid(self) -> int | None:
         process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+        if process is None:
+            return None
+        if process.poll() is None:
+            return process.pid
+        self._notice(process)
+        return None
+
+    @property
+    def ended_by_itself(self) -> Sequence[Ended]:
+        """All ends until now that neither `kill` nor `stop` caused, in their order."""
+        if self._process is not None:
+            self._notice(self._process)
+        return tuple(self._ended)
+
+    def _notice(self, process: subprocess.Popen[bytes]) -> None:
+        # Not under the lock of what is done to the node: a look must not wait for a stop that takes its time.
+        with self._noticing:
+            status = process.poll()
+            if status is None or process is not self._process or process is self._accounted:
+                return
+            self._accounted = process
+            words = "\n".join(self.log_tail().splitlines()[-_LINES:])
+            self._ended.append(Ended(self.starts, status, words))
+
+    def _ends_now(self) -> bool:
+        """Before the signal that is to end the process: its end is ours from now on. False when it does not run."""
+        process = self._process
+        if process is None or self.pid is None:
+            return False
+        with self._noticing:
+            if process.poll() is not None:
+                return process is self._accounted
+            self._accounted = process
+        return True
 
     @property
     def exit_status(self) -> int | None:
@@ -166,7 +215,8 @@ class ServerNode:
 
     def kill(self) -> None:
         with self._lock:
-            self._signal(signal.SIGKILL, whole_group=True)
+            if self._ends_now():
+                self._signal(signal.SIGKILL, whole_group=True)
             if self._process is not None:
                 self._process.wait()
 
@@ -188,14 +238,16 @@ class ServerNode:
             self._signal(signal.SIGCONT)
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """A paused process does not hear SIGTERM, and is killed when the time is up."""
+        """A paused process does not hear SIGTERM, and is killed when the time is up; of others this is in `deaf`."""
         with self._lock:
-            if not self._signal(signal.SIGTERM):
+            if not self._ends_now() or not self._signal(signal.SIGTERM):
                 return
             assert self._process is not None
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
+                if not self.paused:
+                    self.deaf.append(self.starts)
                 self.kill()
 
     def _signal(self, number: signal.Signals, whole_group: bool = False) -> bool:

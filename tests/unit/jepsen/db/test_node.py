@@ -163,6 +163,52 @@ def test_what_ends_by_itself_does_not_run_and_its_status_is_kept(make: Make) -> 
     assert node.exit_status == 3
 
 
+def _gone(node: ServerNode) -> None:
+    """Wait for its end without asking the node, so that nothing is noticed."""
+    assert node._process is not None
+    node._process.wait(20)
+
+
+@pytest.mark.parametrize("look", ["spawn", "kill", "stop", "pid", "ended_by_itself"])
+def test_an_end_that_nobody_asked_for_is_remembered_once(make: Make, look: str) -> None:
+    node = make("print('broken', flush=True)\nraise SystemExit(3)")
+    node.spawn()
+    _gone(node)
+    act = getattr(node, look)
+    if callable(act):
+        act()
+    node.kill()
+    ended = node.ended_by_itself
+    assert [(one.start, one.status) for one in ended][:1] == [(1, 3)]
+    assert ended[0].words.endswith("broken")
+    assert len(ended) == len({one.start for one in ended})
+
+
+def test_an_end_that_was_asked_for_is_none_of_its_own(make: Make) -> None:
+    node = make(HEARS + WAITS)
+    _ready(node)
+    node.stop()
+    _ready(node)
+    node.kill()
+    _ready(node)
+    assert (node.ended_by_itself, node.deaf) == ((), [])
+    assert node.pid is not None
+    os.kill(node.pid, signal.SIGKILL)
+    _gone(node)
+    node.kill()
+    assert [(one.start, one.status) for one in node.ended_by_itself] == [(3, -signal.SIGKILL)]
+
+
+def test_what_does_not_end_when_it_is_asked_to_is_remembered_unless_it_stands(make: Make) -> None:
+    node = make(DEAF + WAITS)
+    _ready(node)
+    node.stop(timeout_s=0.01)
+    _ready(node)
+    node.pause()
+    node.stop(timeout_s=0.01)
+    assert (node.deaf, node.ended_by_itself) == ([1], ())
+
+
 def test_without_its_image_it_does_not_start(make: Make, tmp_path: Path) -> None:
     node = make(HEARS + WAITS)
     assert isinstance(node.image, Disk)
