@@ -12,6 +12,7 @@ serve (nodes with one role, encrypted listeners).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -26,6 +27,7 @@ from odradek.node.config.identity import (
     random_uuid,
 )
 from odradek.node.controller.image import BrokerImage, Endpoint
+from odradek.node.controller.operations import ControllerError
 from odradek.node.grpc_door import bind_grpc_door, grpc_endpoints
 from odradek.node.http_door import open_http_door
 from odradek.node.interbroker.lifecycle import RegistrationRefusedError
@@ -191,10 +193,12 @@ class Broker:
         controller = self._services.controller
         if self._quorum.is_alone:
             return identity.cluster_id
+        founded = identity.cluster_id or format_uuid(random_uuid(self._ports.random.randbytes))
         while not controller.image.cluster_id:
             if controller.is_active:
-                fresh = format_uuid(random_uuid(self._ports.random.randbytes))
-                await controller.found(identity.cluster_id or fresh)
+                # Leadership may go before the others have agreed: whoever leads then founds it.
+                with contextlib.suppress(ControllerError):
+                    await controller.found(founded)
             else:
                 await asyncio.sleep(FOUNDING_RETRY_S)
             await self._quorum.current()
