@@ -30,7 +30,7 @@ class Mutant(NamedTuple):
     nemesis: str
     kinds: frozenset[str]
     seconds: int = 20
-    within_s: int = 120
+    within_s: int = 150
     seeds: tuple[int, ...] = (1, 2)
     more: str = ""
 
@@ -43,7 +43,6 @@ _TORN = frozenset(
 _GROUPS = frozenset({"committed-offset-regression", "commit-lost", "ownership-overlap", "group-skip"})
 _ORDER = frozenset({"nonmonotonic-poll", "int-nonmonotonic-poll"})
 _SKIPPED = frozenset({"poll-skip", "int-poll-skip"})
-_METADATA = frozenset({"nonlinearizable-metadata", "nonmonotonic-metadata-read"})
 
 #: Cuts that have another leader chosen: with these seeds they last, and strike more than one node.
 _LONG_CUTS = (
@@ -77,6 +76,7 @@ MUTANTS = [
         "partition-brokers",
         _TORN | _LOST,
         35,
+        within_s=450,  # its replicas never agree again, and a run waits for that
         seeds=(597, 329),
         more=_LONG_CUTS,
     ),
@@ -88,17 +88,16 @@ MUTANTS = [
         25,
         more="--at-least pause-kill=3 --spacing 4-6",
     ),
-    Mutant("consumers-read-above-the-high-watermark", "queue", "partition-one,pause", _LOST | {"G1a"}, 40),
-    Mutant("committed-offsets-lost-with-their-coordinator", "groups", "kill", _GROUPS, 20),
     Mutant(
-        "controller-acknowledges-before-a-majority-has-it",
-        "metadata",
-        "partition-one",
-        _METADATA,
-        30,
-        seeds=(463, 490),
-        more="--at-least partition-one=4 --spacing 4-5 --acknowledged 0",
+        "consumers-read-above-the-high-watermark",
+        "queue",
+        "partition-brokers",
+        _LOST,
+        35,
+        seeds=(597, 329),
+        more=_LONG_CUTS,
     ),
+    Mutant("committed-offsets-lost-with-their-coordinator", "groups", "kill", _GROUPS, 20),
     Mutant("readers-skip-a-batch-now-and-then", "queue", "none", _SKIPPED, 10),
     Mutant("publish-sends-again-as-somebody-else", "idempotent", "kill,pause", _TWICE, 20),
     Mutant("producer-ids-always-from-the-first", "idempotent,queue", "none", _TWICE | _LOST, 12),

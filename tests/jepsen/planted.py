@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
@@ -30,13 +29,11 @@ from odradek.node.runtime.deferred import Deferred
 from odradek.proto.kafka import record_batch
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import parse_header
-from odradek.raft.group import RaftGroup
 from odradek.storage import batch_validator, recovery
 from odradek.storage.disk import DiskError
 from odradek.storage.os_disk import OsFile
 from odradek.storage.ring_flusher import RingFlusher
 
-_YOUNG_S = 20.0
 _NOTHING = -1  # a descriptor with nothing behind it to sync
 Plant = Callable[[Patches], None]
 
@@ -115,20 +112,6 @@ def high_watermark_does_not_wait_for_the_next_leader(patch: Patches) -> None:
             del self._counted[0]
 
     patch.setattr(Replica, "_count", without_one)
-
-
-def controller_acknowledges_before_a_majority_has_it(patch: Patches) -> None:
-    """As in the simulation, but not in a node's first seconds: the cluster shall come together."""
-    propose = RaftGroup.propose_many
-    began = time.monotonic()
-
-    def eager(self: RaftGroup, proposals: Sequence[bytes]) -> Any:
-        future = propose(self, proposals)
-        if not future.done() and time.monotonic() - began > _YOUNG_S:
-            future.set_result(self.raft.log.last_index)
-        return future
-
-    patch.setattr(RaftGroup, "propose_many", eager)
 
 
 def producer_ids_always_from_the_first(patch: Patches) -> None:
@@ -256,7 +239,6 @@ OWN: tuple[Plant, ...] = (
     recovery_cuts_the_last_batch,
     acknowledged_by_the_leader_alone,
     high_watermark_does_not_wait_for_the_next_leader,
-    controller_acknowledges_before_a_majority_has_it,
     producer_ids_always_from_the_first,
     refused_after_it_was_written,
     values_mangled_at_the_grpc_door,
