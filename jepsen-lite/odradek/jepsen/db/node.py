@@ -4,7 +4,8 @@ Decides: how the process is started, signalled and waited for, and that it does 
 what the program is and what its settings mean (`odradek`, `kafka`), nor when something happens to it.
 Invariants: the process that is started becomes the server itself, by exec alone, so its id is the server's; it leads a
 group of its own, so that Ctrl-C at the terminal does not reach it and a kill reaches what it started; it gets SIGKILL
-when the run dies; an end that neither `kill` nor `stop` caused is remembered, whoever starts it again; without its image in place it is not started, for its data would fall on the disk of the machine.
+when the run dies; an end that neither `kill` nor `stop` caused is remembered, whoever starts it again; without its
+image in place it is not started, for its data would fall on the disk of the machine.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ MEANINGS: Final = {
     "nonmonotonic-metadata-read": "A node described a topic as it was before what it had already shown.",
     "unrecovered": "After a fault was healed, a partition acknowledged nothing more.",
     "server-crash": "A node's log has an exception that nobody caught, or a broken assertion.",
+    "server-ended": "A node ended though no fault ended it, or did not end when it was asked to.",
     "gave-up": "A checker could not decide within its limits.",
     "realtime-lag": "How far a reader was behind what was known to exist.",
     "consume-counts": "A reader received a record more than once within one subscription.",

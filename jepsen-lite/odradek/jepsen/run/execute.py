@@ -29,7 +29,7 @@ from odradek.jepsen.run.faults import Faults, RunClock
 from odradek.jepsen.run.journal import Journal
 from odradek.jepsen.run.options import Options
 from odradek.jepsen.run.prepare import Build, prepared
-from odradek.jepsen.run.record import Recorded
+from odradek.jepsen.run.record import FinalReader, Recorded
 from odradek.jepsen.run.workers import WorkerFailed, Workers, worker_in
 from odradek.jepsen.workloads.spec import WorkerSpec, final_workers, keys_of, topics_for, workers_for
 
@@ -56,6 +56,7 @@ class Run:
         self._clock = RunClock()
         self.recorded = Recorded(topics={name: topics_for(name) for name in options.workloads})
         self._histories = options.folder / "history"
+        self._damaged: set[int] = set()
 
     def carry_out(self) -> Recorded:
         """All phases. Raises OSError, TimeoutError when there is no cluster to begin with."""
@@ -152,11 +153,14 @@ class Run:
             self._clock,
             self._say,
         )
-        faults.carry_out(self._steps, lambda: None)
+        faults.carry_out(self._steps)
         self._clock.sleep_until(self._options.seconds)
         self.recorded.troubles += [
             Anomaly(GAVE_UP, f"a fault could not be done: {what}") for what in faults.failed
         ]
+        if faults.unhealed:
+            self._trouble(GAVE_UP, f"what was broken could not be healed: {', '.join(faults.unhealed)}")
+        self._damaged = faults.damaged
 
     def _warm_up(self) -> None:
         """Faults come to a cluster that works: every key has acknowledged something, and some quiet seconds passed."""
@@ -204,6 +208,7 @@ class Run:
                 for spec in made:
                     process = f"{workload}-{spec.process}"
                     history = str(self._histories / f"{process}.jsonl")
+                    self.recorded.readers.append(FinalReader(process, spec.door, sorted(until)))
                     readers.start([dataclasses.replace(spec, process=process, history=history)])
             readers.await_end(_FINAL_READS_S + 30.0)
         except WorkerFailed as failure:
@@ -215,7 +220,21 @@ class Run:
         journal.phase("replicas")
         for node in nodes.nodes.values():
             node.stop()
+        self._report_ends(nodes)
         keys = self.recorded.keys
         self.recorded.replicas = {
             node.id: read_node(node.data, keys) for node in nodes.nodes.values() if node.image.mounted
         }
+
+    def _report_ends(self, nodes: ServerCluster) -> None:
+        """Nodes that ended though no fault ended them; one whose disk or bytes were struck may end by itself."""
+        for node in nodes.nodes.values():
+            if node.id in self._damaged:
+                continue
+            for end in node.ended_by_itself:
+                self._trouble(
+                    "server-ended",
+                    f"node {node.id} ended by itself (start {end.start}, status {end.status}): {end.words}",
+                )
+            for start in node.deaf:
+                self._trouble("server-ended", f"node {node.id} (start {start}) did not end at a SIGTERM")

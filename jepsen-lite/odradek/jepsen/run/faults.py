@@ -1,8 +1,9 @@
 """The plan of faults, carried out in real time.
 
 Decides: what happens when real time falls behind the plan, and that whatever was broken is healed. Does not decide: the
-plan (`nemesis.schedule`), nor what a fault does. Invariants: every fault that was started is stopped once, also when
-another one raises; a fault that could not be done is in the history as "failed" and does not count.
+plan (`nemesis.schedule`), nor what a fault does. Invariants: every fault that was started is stopped, also when another
+one raises; one whose healing failed is healed again at the end, twice at most, then given up and named (`unhealed`);
+a fault that could not be done is in the history as "failed" and does not count.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from odradek.jepsen.nemesis.kinds import GROUPS
 from odradek.jepsen.nemesis.schedule import Action, Step, timeline
 from odradek.jepsen.ports import Nemesis
 from odradek.jepsen.run.journal import Journal
+
+_HEALED_AGAIN = 2
+_DAMAGING = frozenset({*GROUPS["disk"], *GROUPS["corruption"]})
 
 
 class Clock(Protocol):
@@ -54,10 +59,18 @@ class Faults:
         self._clock = clock
         self._say = say
         self._active: dict[int, tuple[Step, Nemesis]] = {}
+        self._unhealed: dict[int, tuple[Step, Nemesis]] = {}
         self.failed: list[str] = []
+        #: Nodes whose disk or bytes were struck: they may end by themselves.
+        self.damaged: set[int] = set()
 
-    def carry_out(self, steps: Sequence[Step], watch: Callable[[], None]) -> None:
-        """All steps in their order; `watch` is called between them and may raise. What is active is healed at the end.
+    @property
+    def unhealed(self) -> list[str]:
+        """Faults whose healing has failed and was not repeated with success yet, by number and name."""
+        return [f"{step.name} (fault {number})" for number, (step, _) in sorted(self._unhealed.items())]
+
+    def carry_out(self, steps: Sequence[Step]) -> None:
+        """All steps in their order. What is active is healed at the end, whatever the end is.
 
         A step that is late moves all that follow, so that no quiet spell is lost to a slow one.
         """
@@ -67,7 +80,6 @@ class Faults:
                 self._clock.sleep_until(action.at + late)
                 late = max(late, self._clock.now() - action.at - 0.5)
                 self._do(action)
-                watch()
         finally:
             self.heal()
 
@@ -81,33 +93,60 @@ class Faults:
             self._stop(action.step.number)
 
     def _start(self, step: Step) -> None:
-        fault = self._build(step)
         began = self._clock.now()
+        try:
+            fault = self._build(step)
+        except Exception as error:
+            self._fail(step, "start", error)
+            return
+        # Active from before its start: an interrupt in the middle of it is healed like the whole.
+        self._active[step.number] = (step, fault)
         try:
             told: Mapping[str, object] = fault.start()
         except Exception as error:
             self._fail(step, "start", error)
-            fault.stop()
+            self._damage(step, {"nodes": step.targets})
+            del self._active[step.number]
+            self._heal(step, fault)
             return
-        self._active[step.number] = (step, fault)
+        self._damage(step, told)
         self._journal.fault(step.number, step.name, "start", told)
         self._say(f"{began:6.1f} s  {step.name} {_short(told)}, for {step.hold:.1f} s")
+
+    def _damage(self, step: Step, told: Mapping[str, object]) -> None:
+        nodes = told.get("nodes")
+        if step.name in _DAMAGING and isinstance(nodes, Sequence):
+            self.damaged.update(node for node in nodes if isinstance(node, int))
 
     def _stop(self, number: int) -> None:
         if number not in self._active:
             return
         step, fault = self._active.pop(number)
+        told = self._heal(step, fault)
+        if told is not None:
+            self._journal.fault(number, step.name, "stop", told)
+
+    def _heal(self, step: Step, fault: Nemesis) -> Mapping[str, object] | None:
+        """What the fault says; None when its healing failed: then it is kept for another time."""
         try:
             told = fault.stop()
         except Exception as error:
+            self._unhealed[step.number] = (step, fault)
             self._fail(step, "stop", error)
-            told = {"error": str(error)}
-        self._journal.fault(number, step.name, "stop", told)
+            return None
+        self._unhealed.pop(step.number, None)
+        return told
 
     def heal(self) -> None:
-        """Stop what is active, the latest first."""
+        """Stop what is active, the latest first, and once more what could not be stopped before."""
         for number in sorted(self._active, reverse=True):
             self._stop(number)
+        for _ in range(_HEALED_AGAIN):
+            for number in sorted(self._unhealed, reverse=True):
+                step, fault = self._unhealed[number]
+                told = self._heal(step, fault)
+                if told is not None:
+                    self._journal.fault(number, step.name, "stop", told)
 
     def _fail(self, step: Step, phase: str, error: Exception) -> None:
         what = f"{step.name} (fault {step.number}, {phase}): {type(error).__name__}: {error}"

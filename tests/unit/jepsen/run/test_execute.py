@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from odradek.jepsen.db.node import Ended
 from odradek.jepsen.db.odradek import Odradek
 from odradek.jepsen.run.execute import Run, flavour_of
 from odradek.jepsen.run.options import Options
@@ -39,3 +40,17 @@ def test_a_command_of_ones_own_starts_the_nodes() -> None:
     flavour = flavour_of(Options(seed=1, folder=Path("x"), command=("python", "-m", "planted")))
     assert isinstance(flavour, Odradek)
     assert flavour.command(Path("c"), Path("d")) == ["python", "-m", "planted", "start", "--config", "c"]
+
+
+def test_nodes_that_ended_by_themselves_are_told_unless_their_disk_was_struck() -> None:
+    run = _run()
+    ends = (Ended(2, 3, "no more room"),)
+    nodes = {
+        node: SimpleNamespace(id=node, ended_by_itself=ended, deaf=deaf)
+        for node, ended, deaf in [(1, ends, []), (2, ends, [1]), (3, (), [4])]
+    }
+    run._damaged = {2}
+    run._report_ends(cast(Any, SimpleNamespace(nodes=nodes)))
+    assert [one.kind for one in run.recorded.troubles] == ["server-ended"] * 2
+    assert "node 1" in run.recorded.troubles[0].detail and "no more room" in run.recorded.troubles[0].detail
+    assert "node 3" in run.recorded.troubles[1].detail
