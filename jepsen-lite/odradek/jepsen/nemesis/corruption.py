@@ -23,7 +23,8 @@ from odradek.jepsen.ports import Cluster, Node
 
 MOST_FILES = 3
 STALE_S = 1.0
-WATCH_S = 5.0
+#: A start with a whole check of what is stored, on a busy machine.
+WATCH_S = 60.0
 #: Lines of the log that tell why a node refused.
 _LINES = 6
 
@@ -103,7 +104,8 @@ class Corruption:
 def revive(cluster: Cluster, numbers: Collection[int], watch_s: float = WATCH_S) -> dict[str, str]:
     """Start those nodes that do not run, until they serve; one that ends first gets an empty disk and starts once more.
 
-    Returns the ends of the logs of those, by the node's id as a text. Watches each for `watch_s` at most.
+    Returns the ends of the logs of those, by the node's id as a text. Watches each until it serves or has ended, for
+    `watch_s` at most: an end after that would be nobody's, and would be told as the server's own.
     """
     started = [number for number in numbers if power_on(cluster.nodes[number])]
     refused: dict[str, str] = {}

@@ -113,11 +113,13 @@ class FolderCluster:
             number: FolderNode(number, root) for number in range(1, size + 1)
         }
         self.led = 1
+        self.watched: list[tuple[Sequence[int], float]] = []
 
     def leader_of(self, key: str) -> int | None:
         return self.led
 
     def await_serving(self, nodes: Sequence[int], timeout_s: float) -> None:
+        self.watched.append((nodes, timeout_s))
         if any(self.nodes[node].pid is None for node in nodes):
             raise TimeoutError("does not run")
 

@@ -69,6 +69,12 @@ def test_a_node_that_refuses_to_start_gets_an_empty_disk_and_its_words_are_kept(
     assert list(node.data.iterdir()) == []
 
 
+def test_a_start_is_watched_until_the_node_serves_or_has_ended(cluster: FolderCluster) -> None:
+    cluster.nodes[2].kill()
+    revive(cluster.port, [2])
+    assert cluster.watched == [([2], 60.0)]
+
+
 def test_who_runs_is_not_touched(cluster: FolderCluster) -> None:
     assert revive(cluster.port, [1, 2, 3]) == {}
     assert all(node.calls == [] for node in cluster.nodes.values())
