@@ -2,7 +2,7 @@
 
 Decides: how a worker's process lives. Does not decide: what it does (`workloads`), nor when it is hurt (`nemesis`).
 Invariants: a worker that is replaced is another Jepsen process with a history file of its own; a worker that ended by
-itself is never mistaken for one that did its work; nothing outlives `close`.
+itself is never mistaken for one that did its work, also when its place was taken since; nothing outlives `close`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from odradek.jepsen.workloads.spec import WorkerSpec
 
 _ENDS_WITHIN_S = 15.0
 _WORDS = 1500
+#: Statuses of workers that were told to stop: in order, or before they had begun to listen.
+_STOPPED = (0, -signal.SIGTERM)
 
 
 class WorkerFailed(Exception):
@@ -47,6 +49,8 @@ class Workers:
         self._command = command
         self._running: dict[str, _Running] = {}
         self._replaced: list[_Running] = []  # frozen ones whose place was taken; they wake up again
+        self._killed: set[str] = set()  # by the name of the incarnation
+        self._failures: list[str] = []
 
     def start(self, specs: Iterable[WorkerSpec]) -> None:
         """Start workers that are not there yet."""
@@ -70,9 +74,11 @@ class Workers:
         )
 
     def kill(self, name: str) -> None:
-        process = self._running[name].process
-        process.kill()
-        process.wait()
+        running = self._running[name]
+        self._look_at(running)
+        self._killed.add(running.spec.name)
+        running.process.kill()
+        running.process.wait()
 
     def pause(self, name: str) -> None:
         self._running[name].process.send_signal(signal.SIGSTOP)
@@ -86,15 +92,23 @@ class Workers:
     def respawn(self, name: str) -> None:
         """The next incarnation takes the place."""
         before = self._running[name]
+        self._look_at(before)
         if before.process.poll() is None:
             self._replaced.append(before)
         spec = before.spec.again()
         self._running[name] = self._spawn(spec)
 
+    def _look_at(self, running: _Running) -> None:
+        """While it should be at work: when it has ended and was not killed, this is a failure."""
+        status, name = running.process.poll(), running.spec.name
+        if status is not None and name not in self._killed:
+            self._killed.add(name)  # told once
+            self._failures.append(f"{name} ended by itself with status {status}")
+
     # -- for the run
 
     def ended(self) -> list[str]:
-        """Names of workers that ended though nobody killed or stopped them."""
+        """Names of workers that do not run, whoever ended them."""
         return [name for name, running in self._running.items() if running.process.poll() is not None]
 
     def await_end(self, timeout_s: float) -> None:
@@ -110,19 +124,27 @@ class Workers:
         self._running.clear()
 
     def stop(self) -> None:
-        """Tell all to finish what is under way, and wait. Raises WorkerFailed for one that ended badly."""
-        ended = self.ended()
+        """Tell all to finish what is under way, and wait. Raises WorkerFailed if one of all that there ever were ended
+        badly: by itself, with another status than that of a worker that was stopped, or not in time."""
         everyone = [*self._running.values(), *self._replaced]
         for running in everyone:
+            self._look_at(running)
             running.process.send_signal(signal.SIGCONT)
             running.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + _ENDS_WITHIN_S
         for running in everyone:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                running.process.wait(max(0.01, deadline - time.monotonic()))
+            name = running.spec.name
+            try:
+                status = running.process.wait(max(0.01, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._failures.append(f"{name} did not end within {_ENDS_WITHIN_S:.0f} s")
+            else:
+                if name not in self._killed and status not in _STOPPED:
+                    self._failures.append(f"{name} ended with status {status}")
         self.close()
-        if ended:
-            raise WorkerFailed(f"{', '.join(ended)} ended by themselves\n{self._words()}")
+        failures, self._failures = self._failures, []
+        if failures:
+            raise WorkerFailed(f"{'; '.join(failures)}\n{self._words()}")
 
     def close(self) -> None:
         """SIGKILL to whatever is left."""

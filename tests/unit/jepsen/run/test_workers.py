@@ -75,6 +75,54 @@ def test_a_frozen_one_that_was_replaced_wakes_up_and_is_stopped_too(steady: Work
     steady.stop()
 
 
+def _await_end_of(workers: Workers, name: str) -> None:
+    workers._running[name].process.wait(60)
+
+
+@pytest.mark.parametrize("then", ["stop", "kill", "respawn"])
+def test_one_that_is_dead_by_itself_is_a_failure_whatever_is_done_to_it(tmp_path: Path, then: str) -> None:
+    program = "import os, sys; sys.argv[2].endswith('.1') and os.read(0, 1); sys.exit('no such door')"
+    workers = Workers(tmp_path / "log", _running(program, tmp_path))
+    workers.start([_spec("kafka-send-0", tmp_path)])
+    _await_end_of(workers, "kafka-send-0")
+    if then != "stop":
+        getattr(workers, then)("kafka-send-0")
+    with pytest.raises(WorkerFailed, match=r"(?s)kafka-send-0 ended by itself with status 1.*no such door"):
+        workers.stop()
+
+
+def test_one_that_was_replaced_and_wakes_up_to_fail_is_a_failure(tmp_path: Path) -> None:
+    program = _STEADY.replace("sys.exit(0)", "sys.exit(5 if sys.argv[2] == 'kafka-send-0' else 0)")
+    workers = Workers(tmp_path / "log", _running(program, tmp_path))
+    workers.start([_spec("kafka-send-0", tmp_path)])
+    _await_names(tmp_path, 1)
+    workers.pause("kafka-send-0")
+    workers.respawn("kafka-send-0")
+    _await_names(tmp_path, 2)
+    with pytest.raises(WorkerFailed, match="kafka-send-0 ended with status 5"):
+        workers.stop()
+
+
+def test_a_second_incarnation_that_is_killed_does_not_excuse_the_first(tmp_path: Path) -> None:
+    program = _STEADY.replace("sys.exit(0)", "sys.exit(5)")
+    workers = Workers(tmp_path / "log", _running(program, tmp_path))
+    workers.start([_spec("kafka-send-0", tmp_path)])
+    _await_names(tmp_path, 1)
+    workers.pause("kafka-send-0")
+    workers.respawn("kafka-send-0")
+    workers.kill("kafka-send-0")
+    with pytest.raises(WorkerFailed, match=r"^kafka-send-0 ended with status 5"):
+        workers.stop()
+
+
+def test_one_that_was_killed_on_purpose_is_none(steady: Workers, tmp_path: Path) -> None:
+    _await_names(tmp_path, 2)
+    steady.kill("kafka-read-1")
+    steady.kill("kafka-send-0")
+    steady.respawn("kafka-send-0")
+    steady.stop()
+
+
 def test_one_that_ends_by_itself_is_a_failure_with_its_words(tmp_path: Path) -> None:
     workers = Workers(tmp_path / "log", _running("import sys; sys.exit('no such door')", tmp_path))
     workers.start([_spec("kafka-send-0", tmp_path)])
