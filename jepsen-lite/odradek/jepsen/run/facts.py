@@ -14,6 +14,7 @@ from typing import Any
 
 from odradek.jepsen.checkers.observed import polled
 from odradek.jepsen.history import NEMESIS, Event, Operation, read
+from odradek.jepsen.run.record import FinalReader
 
 #: Kinds that cut the power, and whether of all nodes.
 POWER_CUTS = {
@@ -43,16 +44,28 @@ def count_power_cuts(events: Iterable[Event]) -> tuple[int, int]:
     return len(names), sum(POWER_CUTS[name] for name in names)
 
 
-def unread(ends: Mapping[str, int], keys: Iterable[str], operations: Sequence[Operation]) -> list[str]:
-    """Keys whose end no final read has reached."""
-    reached: dict[str, int] = {}
+def unread(
+    ends: Mapping[str, int],
+    keys: Iterable[str],
+    readers: Iterable[FinalReader],
+    operations: Sequence[Operation],
+) -> list[str]:
+    """Keys that are not known to be read: "key" when nobody says where it ends or nobody was to read it, and
+    "key (door)" for each door whose final reader did not reach its end."""
+    reached: dict[tuple[str, str], int] = {}
     for operation in operations:
         if (operation.invoke.more or {}).get("final"):
             for key, pairs in polled(operation):
-                reached[key] = max(reached.get(key, -1), pairs[-1][0] if pairs else -1)
-    return sorted(
-        key for key in keys if key not in ends or (ends[key] and reached.get(key, -1) < ends[key] - 1)
-    )
+                where = (operation.invoke.process, key)
+                reached[where] = max(reached.get(where, -1), pairs[-1][0] if pairs else -1)
+    wanted = list(readers)
+    some = {key for reader in wanted for key in reader.keys}
+    lacking = {key for key in keys if key not in ends or (ends[key] and key not in some)}
+    for process, door, own in wanted:
+        lacking.update(
+            f"{key} ({door})" for key in own if reached.get((process, key), -1) < ends.get(key, 0) - 1
+        )
+    return sorted(lacking)
 
 
 def acknowledged_keys(histories: Iterable[Path]) -> set[str]:

@@ -8,10 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.replicas import Replica
 from odradek.jepsen.workloads.spec import keys_of
+
+
+class FinalReader(NamedTuple):
+    """A process that was started to read these keys to their ends, through the door "kafka" or "grpc"."""
+
+    process: str
+    door: str
+    keys: list[str]
 
 
 @dataclass
@@ -21,6 +30,7 @@ class Recorded:
     history: list[Path] = field(default_factory=list)
     topics: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by workload
     ends: Mapping[str, int] = field(default_factory=dict)
+    readers: list[FinalReader] = field(default_factory=list)
     replicas: Mapping[int, Mapping[str, Replica]] = field(default_factory=dict)
     troubles: list[Anomaly] = field(default_factory=list)
     logs: Mapping[int, Path] = field(default_factory=dict)

@@ -115,7 +115,7 @@ def _told_by(analysis: Analysis, recorded: Recorded) -> dict[str, Any]:
         "faults": facts.count_faults(analysis.events),
         "power_cuts": cuts,
         "power_cuts_of_all": of_all,
-        "unread_keys": facts.unread(recorded.ends, recorded.keys, analysis.operations),
+        "unread_keys": facts.unread(recorded.ends, recorded.keys, recorded.readers, analysis.operations),
     }
 
 

@@ -1,7 +1,7 @@
 """Reads everything once more, after the faults, through librdkafka.
 
 Decides: when all is read: every key up to the offset that the spec names, or the time is up. What cannot be read in
-time is left out of the history, where checkers miss it.
+time is left out of the history, where checkers miss it, and the worker ends with status 1.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from odradek.jepsen.history import Writer
 from odradek.jepsen.workloads import kafka_client
 from odradek.jepsen.workloads.kafka_reader import collect
+from odradek.jepsen.workloads.polled import end_status
 from odradek.jepsen.workloads.recorder import Recorder
 from odradek.jepsen.workloads.spec import WorkerSpec, split_key
 
@@ -22,12 +23,15 @@ _MAX_RECORDS: Final = 2_000
 _WAIT_S: Final = 0.5
 
 
-def run(spec: WorkerSpec, writer: Writer, stopping: threading.Event) -> None:
-    """Options: "until" ({key: offset}, exclusive; keys that are not there are not read), "limit_s" (200)."""
+def run(spec: WorkerSpec, writer: Writer, stopping: threading.Event) -> int:
+    """Options: "until" ({key: offset}, exclusive; keys that are not there are not read), "limit_s" (200).
+
+    Returns the exit status: 1 when not all was read.
+    """
     recorder = Recorder(writer, spec.name)
     left = {key: int(offset) for key, offset in spec.options["until"].items() if offset > 0}
     if not left:
-        return
+        return 0
     consumer = Consumer(
         kafka_client.consumer(spec, f"{spec.name}-alone") | {"queued.max.messages.kbytes": 65_536}
     )
@@ -48,3 +52,4 @@ def run(spec: WorkerSpec, writer: Writer, stopping: threading.Event) -> None:
         for key, last in polled.last_offsets().items():
             if last + 1 >= left.get(key, 0):
                 left.pop(key, None)
+    return end_status(spec.name, left)

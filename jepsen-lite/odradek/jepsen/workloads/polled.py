@@ -6,7 +6,8 @@ Decides: how records, errors and records that nobody sent are told. A poll that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,3 +48,10 @@ class Polled:
         if self.errors:
             told["errors"] = self.errors
         return told or None
+
+
+def end_status(name: str, left: Mapping[str, int]) -> int:
+    """Of a worker that had to read everything: 1 when keys are left, which the log of the workers names then."""
+    if left:
+        sys.stderr.write(f"{name} did not read to their ends: {dict(sorted(left.items()))}\n")
+    return 1 if left else 0

@@ -4,7 +4,8 @@
 
 Decides: which module does the work of a role, and when it ends: at SIGTERM or SIGINT, or when its standard input ends
 (so it must be given a pipe: workers do not outlive the run). Then operations that are under way get 10 s to end; what
-has no answer by then stays open in the history. Exit status 0, or 2 for a spec that is none.
+has no answer by then stays open in the history. Exit status 0, what the role returns (final reads: 1 when not all was
+read), or 2 for a spec that is none.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ def load(text: str) -> WorkerSpec:
     return WorkerSpec.from_json(text if text.lstrip().startswith("{") else Path(text).read_text())
 
 
-def executor(role: str) -> Callable[[WorkerSpec, Writer, threading.Event], None]:
+def executor(role: str) -> Callable[[WorkerSpec, Writer, threading.Event], int | None]:
     """What does the work of a role. Raises ValueError that names the roles there are."""
     if role not in _ROLES:
         raise ValueError(f"no role {role!r}: there are {', '.join(_ROLES)}")
     module = import_module(f"odradek.jepsen.workloads.{_ROLES[role]}")
-    run: Callable[[WorkerSpec, Writer, threading.Event], None] = module.run
+    run: Callable[[WorkerSpec, Writer, threading.Event], int | None] = module.run
     return run
 
 
@@ -78,9 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, stop)
     threading.Thread(target=_stop_at_the_end_of_input, args=[stopping], daemon=True).start()
     writer = Writer(Path(spec.history))
-    run(spec, writer, stopping)
+    status = run(spec, writer, stopping) or 0
     writer.close()
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from odradek.jepsen.history import NEMESIS, Event, Writer, pair
 from odradek.jepsen.run import facts
+from odradek.jepsen.run.record import FinalReader
 
 
 def _fault(number: int, name: str, phase: str) -> Event:
@@ -31,22 +32,36 @@ def test_power_cuts_are_counted_and_those_of_all_nodes_apart() -> None:
     assert facts.count_power_cuts(_FAULTS) == (2, 1)
 
 
-def _final_poll(op: int, key: str, last: int) -> list[Event]:
-    invoke = Event(op, "final", op, "invoke", "poll", [["poll"]], None, {"final": True})
+def _final_poll(op: int, key: str, last: int, process: str = "final") -> list[Event]:
+    invoke = Event(op, process, op, "invoke", "poll", [["poll"]], None, {"final": True})
     told = [["poll", {key: [[last - 1, 7], [last, 8]]}]]
     return [invoke, invoke._replace(type="ok", value=told)]
 
 
-def test_keys_whose_end_no_final_read_reached_are_named() -> None:
+def test_keys_whose_end_the_final_reader_of_a_door_did_not_reach_are_named() -> None:
     operations = pair([*_final_poll(1, "a/0", 9), *_final_poll(2, "b/0", 9)])
-    ends = {"a/0": 10, "b/0": 11, "empty/0": 0}
-    assert facts.unread(ends, ["a/0", "b/0", "empty/0", "silent/0"], operations) == ["b/0", "silent/0"]
+    ends, keys = {"a/0": 10, "b/0": 11, "empty/0": 0}, ["a/0", "b/0", "empty/0"]
+    reader = FinalReader("final", "kafka", keys)
+    assert facts.unread(ends, [*keys, "silent/0"], [reader], operations) == ["b/0 (kafka)", "silent/0"]
+
+
+def test_every_door_has_to_reach_every_end() -> None:
+    readers = [FinalReader("k", "kafka", ["a/0"]), FinalReader("g", "grpc", ["a/0"])]
+    kafka = _final_poll(1, "a/0", 9, "k")
+    assert facts.unread({"a/0": 10}, ["a/0"], readers, pair(kafka)) == ["a/0 (grpc)"]
+    both = pair([*kafka, *_final_poll(2, "a/0", 9, "g")])
+    assert facts.unread({"a/0": 10}, ["a/0"], readers, both) == []
+
+
+def test_what_nobody_was_to_read_is_not_read() -> None:
+    assert facts.unread({"a/0": 10, "empty/0": 0}, ["a/0", "empty/0"], [], []) == ["a/0"]
 
 
 def test_a_poll_before_the_end_is_no_final_read() -> None:
     invoke, told = _final_poll(1, "a/0", 9)
     operations = pair([invoke._replace(more=None), told])
-    assert facts.unread({"a/0": 10}, ["a/0"], operations) == ["a/0"]
+    reader = FinalReader("final", "kafka", ["a/0"])
+    assert facts.unread({"a/0": 10}, ["a/0"], [reader], operations) == ["a/0 (kafka)"]
 
 
 def test_keys_that_acknowledged_are_found_while_histories_grow(tmp_path: Path) -> None:
