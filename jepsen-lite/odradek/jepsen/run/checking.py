@@ -24,6 +24,7 @@ from odradek.jepsen.checkers import (
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.observed import acknowledged, finder_of_sends
+from odradek.jepsen.checkers.verdict import GAVE_UP
 from odradek.jepsen.run.record import Recorded
 
 #: What servers say when a disk was taken from them on purpose; with its traceback, for the operator.
@@ -63,10 +64,19 @@ def check_recovery(analysis: Analysis) -> list[Anomaly]:
 
 
 def check_replicas(analysis: Analysis, recorded: Recorded) -> list[Anomaly]:
-    """What the nodes hold, beside what was acknowledged."""
+    """What the nodes hold, beside what was acknowledged, and who had to hold it.
+
+    A node that could not be read is no finding here: it is one of the troubles of the run.
+    """
+    if not recorded.replicas:
+        return [Anomaly(GAVE_UP, "no replica of any node could be read")]
+    in_sync = {
+        key: [node for node in nodes if node in recorded.replicas] for key, nodes in recorded.in_sync.items()
+    }
     return replicas.check(
         recorded.replicas,
         acknowledged(analysis.operations),
+        in_sync,
         find_sends=finder_of_sends(analysis.operations),
     )
 
@@ -84,7 +94,7 @@ def check_logs(logs: Mapping[int, Path]) -> list[Anomaly]:
 def check(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]]:
     """By the name of the checker: everything that is wrong."""
     results = check_history(analysis, recorded.ends)
-    if recorded.replicas:
+    if recorded.keys:
         results["replicas"] = check_replicas(analysis, recorded)
     results["server-log"] = check_logs(recorded.logs)
     results["run"] = recorded.troubles

@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from odradek.jepsen.checkers.anomaly import Anomaly
+from odradek.jepsen.checkers.replicas import Replica
 from odradek.jepsen.checkers.verdict import GAVE_UP
+from odradek.jepsen.db import requests
 from odradek.jepsen.db.cluster import ServerCluster, cluster
 from odradek.jepsen.db.image import quiet_writeback
 from odradek.jepsen.db.kafka import Kafka
@@ -22,6 +25,7 @@ from odradek.jepsen.db.odradek import Odradek
 from odradek.jepsen.history import NEMESIS
 from odradek.jepsen.nemesis import clocks
 from odradek.jepsen.nemesis.schedule import Step
+from odradek.jepsen.ports import Node
 from odradek.jepsen.readback import read_node
 from odradek.jepsen.run.ends import high_watermarks
 from odradek.jepsen.run.facts import acknowledged_keys
@@ -31,7 +35,14 @@ from odradek.jepsen.run.options import Options
 from odradek.jepsen.run.prepare import Build, prepared
 from odradek.jepsen.run.record import FinalReader, Recorded
 from odradek.jepsen.run.workers import WorkerFailed, Workers, worker_in
-from odradek.jepsen.workloads.spec import WorkerSpec, final_workers, keys_of, topics_for, workers_for
+from odradek.jepsen.workloads.spec import (
+    WorkerSpec,
+    final_workers,
+    keys_of,
+    split_key,
+    topics_for,
+    workers_for,
+)
 
 _WARM_UP_S, _WARM_WITHIN_S, _LOOK_S = 3.0, 60.0, 0.25
 _STARTS_WITHIN_S = 180.0  # of Apache Kafka on a busy machine
@@ -39,6 +50,12 @@ _CALM_S = 2.0  # after healing: what is acknowledged then shows that the cluster
 _CONVERGES_WITHIN_S = 90.0
 _FINAL_READS_S = 120.0
 Say = Callable[[str], None]
+
+
+class Seeing(Protocol):
+    """`ServerCluster`, as far as it is asked what nodes see."""
+
+    def view(self, topics: Sequence[str]) -> dict[int, dict[str, requests.Seen]]: ...
 
 
 def flavour_of(options: Options) -> Flavour:
@@ -76,7 +93,12 @@ class Run:
             with self._load(nodes, journal) as workers:
                 self._break(nodes, workers, build, journal)
             self._read_everything(nodes, journal)
-            self._read_replicas(nodes, journal)
+            self._record_in_sync(nodes)
+            journal.phase("replicas")
+            for node in nodes.nodes.values():
+                node.stop()
+            self._report_ends(nodes)
+            self._read_replicas(nodes.nodes)
         self.recorded.history = sorted(self._histories.glob("*.jsonl"))
         return self.recorded
 
@@ -216,15 +238,29 @@ class Run:
         finally:
             readers.close()
 
-    def _read_replicas(self, nodes: ServerCluster, journal: Journal) -> None:
-        journal.phase("replicas")
-        for node in nodes.nodes.values():
-            node.stop()
-        self._report_ends(nodes)
+    def _record_in_sync(self, nodes: Seeing) -> None:
+        """Who must hold all of a key: nobody writes any more."""
         keys = self.recorded.keys
-        self.recorded.replicas = {
-            node.id: read_node(node.data, keys) for node in nodes.nodes.values() if node.image.mounted
+        views = nodes.view(sorted({split_key(key)[0] for key in keys})).values() if keys else ()
+        seen = {key: requests.newest(view[key] for view in views if key in view) for key in keys}
+        self.recorded.in_sync = {
+            key: sorted(one.isr) for key, one in seen.items() if one is not None and one.isr
         }
+        if unseen := sorted(set(keys) - set(self.recorded.in_sync)):
+            self._trouble(GAVE_UP, f"nobody says who is in sync: {', '.join(unseen)}")
+
+    def _read_replicas(self, nodes: Mapping[int, Node]) -> None:
+        """Of nodes that were stopped. One that cannot be read is told."""
+        read: dict[int, Mapping[str, Replica]] = {}
+        for number, node in nodes.items():
+            if not node.image.mounted:
+                self._trouble(GAVE_UP, f"the replicas of node {number}: its image is not mounted")
+                continue
+            try:
+                read[number] = read_node(node.data, self.recorded.keys)
+            except OSError as error:
+                self._trouble(GAVE_UP, f"the replicas of node {number} cannot be read: {error}")
+        self.recorded.replicas = read
 
     def _report_ends(self, nodes: ServerCluster) -> None:
         """Nodes that ended though no fault ended them; one whose disk or bytes were struck may end by itself."""

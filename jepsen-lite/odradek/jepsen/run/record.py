@@ -25,12 +25,16 @@ class FinalReader(NamedTuple):
 
 @dataclass
 class Recorded:
-    """What a run leaves for the checkers. `troubles` are what went wrong with the run itself."""
+    """What a run leaves for the checkers. `troubles` are what went wrong with the run itself.
+
+    `in_sync` has the nodes that were in sync, by key, after the final reads; `replicas` those nodes that could be read.
+    """
 
     history: list[Path] = field(default_factory=list)
     topics: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by workload
     ends: Mapping[str, int] = field(default_factory=dict)
     readers: list[FinalReader] = field(default_factory=list)
+    in_sync: Mapping[str, list[int]] = field(default_factory=dict)
     replicas: Mapping[int, Mapping[str, Replica]] = field(default_factory=dict)
     troubles: list[Anomaly] = field(default_factory=list)
     logs: Mapping[int, Path] = field(default_factory=dict)

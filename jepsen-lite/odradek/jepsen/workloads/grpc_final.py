@@ -1,8 +1,8 @@
 """Reads everything once more, after the faults, through the gRPC door.
 
 Decides: when all is read: every key up to the offset that the spec names, or the time is up. What cannot be read in
-time is left out of the history, where checkers miss it, and the worker ends with status 1. After an error it goes on with
-a new consumer, from where it was.
+time is left out of the history, where checkers miss it, and the worker ends with status 1. After an error a new
+consumer goes on from where the old one was.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.replicas import Replica
+from odradek.jepsen.checkers.verdict import GAVE_UP
 from odradek.jepsen.history import Event
 from odradek.jepsen.run.checking import check, check_history, check_logs
 from odradek.jepsen.run.record import Recorded
@@ -41,6 +42,24 @@ def test_an_end_below_what_was_acknowledged_is_found() -> None:
 def test_replicas_are_compared_with_what_was_acknowledged() -> None:
     recorded = Recorded(topics={"queue": {"q": 1}}, replicas={1: {"q/0": Replica()}, 2: {"q/0": Replica()}})
     assert check(_lost(), recorded)["replicas"]
+
+
+def test_a_replica_that_was_in_sync_and_is_not_there_is_found() -> None:
+    held = Replica(end=2)
+    held.offsets.extend([0, 1])
+    held.values.extend([10, 11])
+    recorded = Recorded(topics={"queue": {"q": 1}}, replicas={1: {"q/0": held}, 2: {}})
+    assert check(_lost(), recorded)["replicas"] == []
+    recorded.in_sync = {"q/0": [1, 2]}
+    assert [anomaly.kind for anomaly in check(_lost(), recorded)["replicas"]] == ["replica-behind"]
+    recorded.in_sync = {"q/0": [1, 3]}  # which could not be read: the run says so
+    assert check(_lost(), recorded)["replicas"] == []
+
+
+def test_without_any_replica_nothing_is_proved() -> None:
+    recorded = Recorded(topics={"queue": {"q": 1}})
+    assert [anomaly.kind for anomaly in check(_lost(), recorded)["replicas"]] == [GAVE_UP]
+    assert "replicas" not in check(_lost(), Recorded(topics={"metadata": {}}))
 
 
 def test_troubles_of_the_run_are_reported_too() -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from odradek.jepsen.checkers.verdict import GAVE_UP
 from odradek.jepsen.db.node import Ended
 from odradek.jepsen.db.odradek import Odradek
+from odradek.jepsen.db.requests import Seen
 from odradek.jepsen.run.execute import Run, flavour_of
 from odradek.jepsen.run.options import Options
 
@@ -54,3 +56,31 @@ def test_nodes_that_ended_by_themselves_are_told_unless_their_disk_was_struck() 
     assert [one.kind for one in run.recorded.troubles] == ["server-ended"] * 2
     assert "node 1" in run.recorded.troubles[0].detail and "no more room" in run.recorded.troubles[0].detail
     assert "node 3" in run.recorded.troubles[1].detail
+
+
+def test_the_nodes_in_sync_are_those_of_the_newest_view() -> None:
+    run = _run(workloads=("queue",))
+    run.recorded.topics = {"queue": {"q": 2}}
+    old, new = Seen(1, 4, (1, 2, 3), (1, 2, 3)), Seen(2, 5, (1, 2, 3), (3, 2))
+    run._record_in_sync(cast(Any, SimpleNamespace(view=lambda topics: {1: {"q/0": old}, 2: {"q/0": new}})))
+    assert run.recorded.in_sync == {"q/0": [2, 3]}
+    (trouble,) = run.recorded.troubles
+    assert trouble.kind == GAVE_UP and "q/1" in trouble.detail
+
+
+def test_a_node_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    def node(mounted: bool, data: Any) -> Any:
+        return SimpleNamespace(image=SimpleNamespace(mounted=mounted), data=data)
+
+    class Failing:
+        def __truediv__(self, other: str) -> Path:
+            raise OSError(5, "Input/output error")
+
+    run = _run(workloads=("queue",))
+    run._read_replicas({1: node(True, tmp_path), 2: node(False, tmp_path), 3: node(True, Failing())})
+    assert run.recorded.replicas == {1: {}}
+    assert [trouble.kind for trouble in run.recorded.troubles] == [GAVE_UP, GAVE_UP]
+    assert ["node 2" in run.recorded.troubles[0].detail, "node 3" in run.recorded.troubles[1].detail] == [
+        True,
+        True,
+    ]
