@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from odradek.jepsen.db.leftovers import uninterrupted
+
 MOUNT_OPTIONS = "loop,noatime,commit=600,noauto_da_alloc"
 SHUTDOWN = 0x8004587D
 SHUTDOWN_WITHOUT_LOG_FLUSH = 2
@@ -254,20 +256,35 @@ def quiet_writeback(state: Path = STATE_FOLDER, settings: Path = SETTINGS_FOLDER
     after a crash of all the next one does. A run lives as long as the lock on its file under `state` is held.
     """
     state.mkdir(parents=True, exist_ok=True)
-    with _locked(state / "lock"):
-        if not _others(state):
-            _quieten(state / "found.json", settings)
-        own = state / f"run-{os.getpid()}-{time.monotonic_ns()}"
-        descriptor = os.open(own, os.O_CREAT | os.O_EXCL | os.O_RDWR)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    own = state / f"run-{os.getpid()}-{time.monotonic_ns()}"
+    descriptor = None
     try:
+        # An interrupt half-way would leave the settings quiet, or a file that looks like a run.
+        with uninterrupted(), _locked(state / "lock"):
+            if not _others(state):
+                _quieten(state / "found.json", settings)
+            descriptor = os.open(own, os.O_CREAT | os.O_EXCL | os.O_RDWR)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        with _locked(state / "lock"):
-            own.unlink(missing_ok=True)
-            os.close(descriptor)
-            if not _others(state):
-                _restore(state / "found.json", settings)
+        with uninterrupted():
+            with _locked(state / "lock"):
+                own.unlink(missing_ok=True)
+                if descriptor is not None:
+                    os.close(descriptor)
+            restore_writeback(state, settings)
+
+
+def restore_writeback(state: Path = STATE_FOLDER, settings: Path = SETTINGS_FOLDER) -> bool:
+    """Restore what runs found, unless one lives. Whether there was something to be restored."""
+    found = state / "found.json"
+    if not found.exists():
+        return False
+    with _locked(state / "lock"):
+        if _others(state) or not found.exists():
+            return False
+        _restore(found, settings)
+    return True
 
 
 @contextlib.contextmanager

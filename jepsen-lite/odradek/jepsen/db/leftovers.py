@@ -78,20 +78,25 @@ def claimed(tag: str, folder: Path) -> Iterator[Claim]:
             release(made)
 
 
+#: What ends a run in order: Ctrl-C, an operator or a scheduler, a terminal that is gone.
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C comes after it, in the main thread; elsewhere it does not arrive anyhow."""
+    """Ctrl-C, SIGTERM and SIGHUP come after it, in the main thread; elsewhere they do not arrive anyhow."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = {ending: signal.signal(ending, lambda number, _: came.append(number)) for ending in _ENDINGS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        for ending, handler in before.items():
+            signal.signal(ending, handler or signal.SIG_DFL)
         if came:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(came[0])
 
 
 def claims() -> list[Claim]:

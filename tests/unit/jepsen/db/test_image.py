@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from odradek.jepsen.db.image import QUIET, LoopImage, copy_sparse, holders, parse_progress, quiet_writeback
+from odradek.jepsen.db import image
+from odradek.jepsen.db.image import (
+    QUIET,
+    LoopImage,
+    copy_sparse,
+    holders,
+    parse_progress,
+    quiet_writeback,
+    restore_writeback,
+)
 
 FOUND = {"dirty_writeback_centisecs": "500", "dirty_expire_centisecs": "3000"}
 
@@ -70,6 +80,40 @@ def test_what_a_killed_run_left_is_restored_by_the_next(tmp_path: Path, settings
     with quiet_writeback(state, settings):
         assert _values(settings) == QUIET
     assert _values(settings) == FOUND
+
+
+def test_what_a_killed_run_left_is_restored_by_a_sweep_unless_another_one_lives(
+    tmp_path: Path, settings: Path
+) -> None:
+    state = tmp_path / "state"
+    assert not restore_writeback(state, settings)
+    with quiet_writeback(state, settings):
+        assert not restore_writeback(state, settings)
+        assert _values(settings) == QUIET
+        kept = (state / "found.json").read_text()
+    (state / "found.json").write_text(kept)
+    for name, value in QUIET.items():
+        (settings / name).write_text(value)
+    assert restore_writeback(state, settings)
+    assert _values(settings) == FOUND
+    assert not restore_writeback(state, settings)
+
+
+def test_an_interrupt_during_the_set_up_restores_what_was_found(
+    tmp_path: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    quieten = image._quieten
+
+    def interrupted(found: Path, settings: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        quieten(found, settings)
+
+    monkeypatch.setattr(image, "_quieten", interrupted)
+    with pytest.raises(KeyboardInterrupt), quiet_writeback(state, settings):
+        raise AssertionError("entered")
+    assert _values(settings) == FOUND
+    assert [path.name for path in state.iterdir()] == ["lock"]
 
 
 def test_what_the_owner_set_after_a_crash_is_what_comes_back(tmp_path: Path, settings: Path) -> None:

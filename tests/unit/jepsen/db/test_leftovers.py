@@ -68,13 +68,28 @@ def test_files_that_are_no_claims_are_nobodys(tmp_path: Path, claims: Path) -> N
     assert leftovers.claims() == [made]
 
 
-def test_an_interrupt_during_the_end_comes_after_it() -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_during_the_end_comes_after_it(ending: signal.Signals) -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), leftovers.uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done.append("all")
-    assert done == ["all"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(ending, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), leftovers.uninterrupted():
+            signal.raise_signal(ending)
+            done.append("all")
+        assert done == ["all"]
+        assert signal.getsignal(ending) is signal.default_int_handler
+    finally:
+        signal.signal(ending, before)
+
+
+def test_what_ends_by_a_signal_without_a_handler_ends_after_it() -> None:
+    code = (
+        "import os, signal; from odradek.jepsen.db.leftovers import uninterrupted\n"
+        "with uninterrupted(): os.kill(os.getpid(), signal.SIGTERM); print('done', flush=True)\n"
+        "print('on', flush=True)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "done\n")
 
 
 def test_a_claim_is_released_whatever_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
