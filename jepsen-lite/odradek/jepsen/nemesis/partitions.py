@@ -153,8 +153,9 @@ class Partition:
         for namespace in touched:
             try:
                 self._enter(namespace, ["nft", "-f", "-"], stdin=removal(self._table))
-            except Exception as error:  # the others are healed all the same
+            except Exception as error:  # the others are healed all the same, and this one by the next stop
                 failed.append(error)
+                self._touched.append(namespace)
         if failed:
             raise ExceptionGroup(f"healing {self._kind} ({self._table})", failed)
         return {"nodes": sorted(self._cluster.nodes), "namespaces": touched}

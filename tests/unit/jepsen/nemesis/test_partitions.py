@@ -115,11 +115,14 @@ class Shell:
     def __init__(self, refuses: str = "") -> None:
         self.tables: set[tuple[str, str]] = set()
         self._refuses = refuses
+        self.keeps: set[str] = set()
 
     def __call__(self, namespace: str, argv: Sequence[str], *, stdin: str | None = None) -> object:
         assert argv == ["nft", "-f", "-"] and stdin is not None
         table = stdin.split()[2]
         if stdin == removal(table):
+            if namespace in self.keeps:
+                raise subprocess.TimeoutExpired(argv, 1)
             self.tables.discard((namespace, table))
         elif namespace == self._refuses:
             raise subprocess.CalledProcessError(1, argv)
@@ -137,6 +140,19 @@ def test_partitions_overlap_and_heal_alone() -> None:
     assert one.stop() == {"nodes": [1, 2, 3], "namespaces": ["n1", "n2", "n3"]}
     assert shell.tables == {("clients", table_name(2)), ("n1", table_name(2))}
     other.stop()
+    assert shell.tables == set()
+
+
+def test_what_was_not_healed_is_healed_by_the_next_stop() -> None:
+    shell = Shell()
+    fault = Partition("partition-halves", 1, FakeCluster(), Random(1), Target("half", (1,)), shell)
+    fault.start()
+    shell.keeps = {"n2"}
+    with pytest.raises(ExceptionGroup):
+        fault.stop()
+    assert shell.tables == {("n2", table_name(1))}
+    shell.keeps = set()
+    assert fault.stop()["namespaces"] == ["n2"]
     assert shell.tables == set()
 
 
