@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from odradek.jepsen.db import leftovers, network
+from odradek.jepsen.db.control_groups import cgroup_folder
 from odradek.jepsen.db.image import LoopImage
 from odradek.jepsen.db.kafka_jars import KAFKA_VERSION, JarsMissing, missing_toolchain
 
@@ -247,16 +248,6 @@ def _shutdown(image: LoopImage) -> str:
     except OSError:
         return "a write failed, as it should"
     raise Missing("a write succeeded after the shutdown")
-
-
-def cgroup_folder(mounts: str) -> Path | None:
-    """Where groups with a limit of CPU time can be made, from the text of /proc/mounts: v1 with cpu before v2."""
-    mounted = [line.split(" ")[1:4] for line in mounts.splitlines()]
-    first = [
-        Path(point) for point, kind, options in mounted if kind == "cgroup" and "cpu" in options.split(",")
-    ]
-    second = [Path(point) for point, kind, _ in mounted if kind == "cgroup2"]
-    return next(iter(first + second), None)
 
 
 def _cgroup_cpu() -> str:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 
-from odradek.jepsen.db import leftovers, network, requests
+from odradek.jepsen.db import control_groups, leftovers, network, requests
 from odradek.jepsen.db.image import LoopImage
 from odradek.jepsen.db.node import Flavour, ServerNode, await_starts
 from odradek.jepsen.db.odradek import CLIENT, GRPC
@@ -288,6 +288,7 @@ def cluster(
 def claimed_network(nodes: int, folder: Path, tag: str) -> Iterator[network.Network]:
     """The namespaces of a cluster with nothing in them, after a sweep; what is made below the folder goes too."""
     leftovers.sweep()
+    control_groups.sweep()
     net = network.plan(tag, nodes)
     with leftovers.claimed(tag, folder):
         network.set_up(net)

@@ -81,13 +81,16 @@ def offset(random: Random, least: int = 6, most: int = 31) -> float:
     return random.choice((-1, 1)) * milliseconds / 1000
 
 
-def sweep() -> None:
-    """Take away what libfaketime keeps in shared memory for processes that ended by SIGKILL."""
+def sweep() -> list[str]:
+    """Take away what libfaketime keeps in shared memory for processes that ended by SIGKILL; returns its names."""
+    swept = []
     with contextlib.suppress(FileNotFoundError):
         for entry in _SHARED.iterdir():
             match = _OF_A_PROCESS.fullmatch(entry.name)
             if match and not Path("/proc", match[1]).exists():
                 entry.unlink(missing_ok=True)
+                swept.append(entry.name)
+    return sorted(swept)
 
 
 @contextlib.contextmanager

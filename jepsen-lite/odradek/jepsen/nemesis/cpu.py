@@ -15,13 +15,12 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
-from odradek.jepsen.db.capabilities import cgroup_folder
+from odradek.jepsen.db.control_groups import cgroup_folder, group_name, members, remove
 from odradek.jepsen.nemesis.targets import Target, told
 from odradek.jepsen.ports import Cluster
 
@@ -31,7 +30,6 @@ _BURNS_S = 60
 _BURNER = (
     "import sys, time\nend = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < end: pass\n"
 )
-_REMOVAL_S = 2.0
 
 
 class Hierarchy(NamedTuple):
@@ -107,8 +105,7 @@ class Cpu:
         if where.unified:
             with contextlib.suppress(OSError):  # it is on already where it may not be changed
                 (where.root / "cgroup.subtree_control").write_text("+cpu")
-        # The pid of this process is in the name, so that runs beside each other have groups of their own.
-        group = where.root / f"odradek-jepsen-{os.getpid()}-{self._number}-{node}"
+        group = where.root / group_name(f"{self._number}-{node}")
         group.mkdir(exist_ok=True)
         self._throttled.append((pid, group, before))
         for name, value in where.quota(share).items():
@@ -120,40 +117,17 @@ class Cpu:
         return True
 
     def stop(self) -> Mapping[str, object]:
-        throttled, self._throttled = self._throttled, []
-        for pid, group, before in throttled:
-            if str(pid) in _members(group):
+        nodes = sorted(self._target.nodes) if self._throttled else sorted(self._cluster.nodes)
+        for burner in self._burners:
+            burner.kill()
+        for burner in self._burners:
+            burner.wait()
+        self._burners = []
+        for pid, group, before in self._throttled:
+            if str(pid) in members(group):
                 with contextlib.suppress(ProcessLookupError):
                     (before / "cgroup.procs").write_text(str(pid))
-        for _, group, _ in throttled:
-            _remove(group)
-        burners, self._burners = self._burners, []
-        for burner in burners:
-            burner.kill()
-        for burner in burners:
-            burner.wait()
-        return {"nodes": sorted(self._target.nodes) if throttled else sorted(self._cluster.nodes)}
-
-
-def _members(group: Path) -> list[str]:
-    with contextlib.suppress(FileNotFoundError):
-        return (group / "cgroup.procs").read_text().split()
-    return []
-
-
-def _remove(group: Path) -> None:
-    """What else is in there (a process that a paused or dying node leaves) goes to the root first."""
-    deadline = time.monotonic() + _REMOVAL_S
-    while True:
-        for pid in _members(group):
-            with contextlib.suppress(OSError):
-                (group.parent / "cgroup.procs").write_text(pid)
-        try:
-            group.rmdir()
-            return
-        except FileNotFoundError:
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+        while self._throttled:  # what is not done yet is done by the next stop
+            remove(self._throttled[-1][1])
+            self._throttled.pop()
+        return {"nodes": nodes}

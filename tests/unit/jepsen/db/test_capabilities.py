@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from odradek.jepsen.db import capabilities, leftovers
+from odradek.jepsen.db import capabilities, control_groups, leftovers
 from odradek.jepsen.db.capabilities import ESSENTIAL, Capabilities, Capability, Missing
 
 NEEDS = {"kill": (), "clock-step": ("faketime",), "power-all": ("loop",), "strobe": ("faketime", "loop")}
@@ -102,6 +102,6 @@ V2 = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
 
 
 def test_groups_are_made_where_cpu_is_limited() -> None:
-    assert capabilities.cgroup_folder(V2 + V1) == Path("/sys/fs/cgroup/cpu")
-    assert capabilities.cgroup_folder(V2) == Path("/sys/fs/cgroup/unified")
-    assert capabilities.cgroup_folder("tmpfs /tmp tmpfs rw 0 0\n") is None
+    assert control_groups.cgroup_folder(V2 + V1) == Path("/sys/fs/cgroup/cpu")
+    assert control_groups.cgroup_folder(V2) == Path("/sys/fs/cgroup/unified")
+    assert control_groups.cgroup_folder("tmpfs /tmp tmpfs rw 0 0\n") is None

@@ -96,4 +96,6 @@ def test_what_dead_processes_left_is_taken_away(tmp_path: Path, monkeypatch: pyt
         (tmp_path / name).touch()
     with swept():
         assert (tmp_path / left[0]).exists()
+        assert clocks.sweep() == left
+        (tmp_path / left[0]).touch()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from tests.unit.jepsen.nemesis.fakes import FakeCluster
 
+from odradek.jepsen.nemesis import cpu
 from odradek.jepsen.nemesis.cpu import Cpu, Hierarchy, hierarchy
 from odradek.jepsen.nemesis.targets import Target
 
@@ -59,9 +60,17 @@ def test_a_process_goes_into_a_group_and_back(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(
         Path, "rmdir", lambda path: removed.append(path)
     )  # the kernel removes a group with its files
+
+    def busy(path: Path) -> None:
+        raise OSError("busy")
+
+    with monkeypatch.context() as once:
+        once.setattr(cpu, "remove", busy)
+        with pytest.raises(OSError, match="busy"):
+            fault.stop()
     fault.stop()
     assert (tmp_path / "cgroup.procs").read_text() == str(os.getpid())
-    assert removed == [group]
+    assert removed == [group], "by the second stop"
 
 
 def test_who_does_not_run_is_not_slowed(tmp_path: Path) -> None:
