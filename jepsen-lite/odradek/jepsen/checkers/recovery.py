@@ -8,10 +8,15 @@ of the key that was invoked after the start. A fault whose start says "majority"
 be acknowledged before it is healed, so its time is counted from its stop. A key counts if it was written to around that
 time: a send was in flight, or one was invoked within `active_s`. So a time has a floor, the pause between two sends of
 a key; and a fault that comes before the last one is over has some of that one's time, which `overlaps` says.
+
+Senders fill their windows and then invoke nothing more, so a send without an answer is tried for as long as its client
+goes on: until the load ends (phase "stopping", or "healing" in histories without it), or, when another client took the
+place of its own, until the last event of its process.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +34,7 @@ class FaultRecovery(NamedTuple):
     `start` and `stop` are those of the fault (stop None: it was never healed), `since` is the one that counts.
     `recovered` is None when some key that was written to was not acknowledged any more; `key` is then that key, else
     the slowest; "" when no key counted. `overlaps`: another fault was active between `since` and `recovered`. `tried`
-    is when that key was last written to.
+    is until when that key was written to in vain, or when a send of it was last invoked.
     """
 
     number: int
@@ -61,14 +66,21 @@ class _Fault(NamedTuple):
 class _Sends:
     """The sends of one key in the order of their invocations."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
+    def __init__(self, operations: Sequence[Operation], given_up: Mapping[str, int]) -> None:
+        """`given_up`: until when a process tries what has no answer."""
         self._starts = [operation.invoke.time for operation in operations]
         self._in_flight_until: list[int] = []  # the latest answer to any of those up to here
-        latest = 0
+        self._in_vain_until: list[int] = []  # the same of those that were not acknowledged
+        latest = in_vain = 0
         for operation in operations:
-            if operation.completion.time < NEVER:
-                latest = max(latest, operation.completion.time)
+            until = operation.completion.time
+            if until >= NEVER:
+                until = given_up[operation.invoke.process]
+            latest = max(latest, until)
+            if operation.type != "ok":
+                in_vain = max(in_vain, min(until, given_up[operation.invoke.process]))
             self._in_flight_until.append(latest)
+            self._in_vain_until.append(in_vain)
         acknowledged = [operation for operation in operations if operation.type == "ok"]
         self._acknowledged = [operation.invoke.time for operation in acknowledged]
         self._first_answer: list[int] = []  # of all from here on
@@ -80,14 +92,14 @@ class _Sends:
 
     def is_active(self, time: int, within: int) -> bool:
         place = bisect_left(self._starts, time)
-        if place == len(self._starts):
-            return False
+        if place == len(self._starts):  # the windows are full, or the load has ended
+            return place > 0 and self._in_vain_until[-1] > time
         return self._starts[place] <= time + within or (place > 0 and self._in_flight_until[place - 1] > time)
 
     @property
-    def last(self) -> int:
-        """When the last one was invoked; 0 without any."""
-        return self._starts[-1] if self._starts else 0
+    def tried(self) -> int:
+        """When the last one was invoked, or until when one was tried that was not acknowledged; 0 without any."""
+        return max(self._starts[-1], self._in_vain_until[-1]) if self._starts else 0
 
     def acknowledged_after(self, time: int) -> int | None:
         """When the first answer came to a send that was invoked at `time` or later."""
@@ -102,11 +114,13 @@ def measure(
 
     `operations` are in the order of their invocations, as `history.pair` has them.
     """
+    events = list(events)
     by_key: dict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
         for key in {key for key, _ in asked_sends(operation)}:
             by_key[key].append(operation)
-    sends = {key: _Sends(of_key) for key, of_key in by_key.items()}
+    given_up = _given_up(events)
+    sends = {key: _Sends(of_key, given_up) for key, of_key in by_key.items()}
     faults = _faults(events)
     measured = []
     for fault in faults:
@@ -120,9 +134,36 @@ def measure(
                 and (other.stop is None or other.stop > since)
                 for other in faults
             )
-            tried = sends[key].last if key else 0
+            tried = sends[key].tried if key else 0
             measured.append(FaultRecovery(*fault[:5], since, recovered, key, overlaps, tried))
     return measured
+
+
+#: Names of processes: "x", then "x.1" in its place; "x-2" of several in one, then "x.1-2"; "x+1" after a teardown.
+_NAME = re.compile(r"(?P<first>.*?)(?:\.(?P<incarnation>\d+))?(?P<part>-\d+)?(?:\+(?P<lives>\d+))?")
+
+
+def _given_up(events: Sequence[Event]) -> dict[str, int]:
+    """By process: until when it tries what has no answer."""
+    phases: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for event in events:
+        if event.process != NEMESIS:
+            last[event.process] = event.time
+        elif event.f == "phase":
+            phases[event.value] = event.time
+    ends = phases.get("stopping", phases.get("healing"))
+    newest: dict[tuple[str, str], tuple[int, int, str]] = {}
+    for process in last:
+        named = _NAME.fullmatch(process)
+        assert named is not None, process
+        who = (named["first"], named["part"] or "")
+        which = (int(named["incarnation"] or 0), int(named["lives"] or 0), process)
+        newest[who] = max(newest.get(who, which), which)
+    going_on = {process for _, _, process in newest.values()} if ends is not None else set()
+    return {
+        process: ends if ends is not None and process in going_on else time for process, time in last.items()
+    }
 
 
 def _faults(events: Iterable[Event]) -> list[_Fault]:

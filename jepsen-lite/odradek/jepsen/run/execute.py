@@ -47,6 +47,7 @@ from odradek.jepsen.workloads.spec import (
 _WARM_UP_S, _WARM_WITHIN_S, _LOOK_S = 3.0, 60.0, 0.25
 _STARTS_WITHIN_S = 180.0  # of Apache Kafka on a busy machine
 _CALM_S = 2.0  # after healing: what is acknowledged then shows that the cluster serves again
+_QUIET_END_S = 12.0  # of load after the last heal: more than the patience of `recovery.unrecovered`
 _CONVERGES_WITHIN_S = 90.0
 _FINAL_READS_S = 120.0
 Say = Callable[[str], None]
@@ -61,6 +62,13 @@ class Seeing(Protocol):
 def flavour_of(options: Options) -> Flavour:
     """What the nodes are."""
     return Kafka() if options.flavour == "kafka" else Odradek(list(options.command) or None)
+
+
+def quiet_end(seconds: float, now: float, now_ns: int, healed_ns: int | None) -> float:
+    """When the load may end, in seconds of the run's clock, which shows `now` at `now_ns`."""
+    if healed_ns is None:
+        return seconds
+    return max(seconds, now - (now_ns - healed_ns) / 1e9 + _QUIET_END_S)
 
 
 class Run:
@@ -132,11 +140,9 @@ class Run:
             journal.phase("load")
             yield workers
             journal.phase("healing")
-            for node in nodes.nodes.values():  # what a nemesis left down, for whatever reason
-                if node.pid is None:
-                    node.spawn()
             self._converge(nodes)
             time.sleep(_CALM_S)
+            journal.phase("stopping")
             try:
                 workers.stop()
             except WorkerFailed as failure:
@@ -176,13 +182,24 @@ class Run:
             self._say,
         )
         faults.carry_out(self._steps)
-        self._clock.sleep_until(self._options.seconds)
+        self._start_the_rest(nodes.nodes)
+        now, now_ns = self._clock.now(), time.monotonic_ns()
+        self._clock.sleep_until(quiet_end(self._options.seconds, now, now_ns, journal.healed_ns))
         self.recorded.troubles += [
             Anomaly(GAVE_UP, f"a fault could not be done: {what}") for what in faults.failed
         ]
         if faults.unhealed:
             self._trouble(GAVE_UP, f"what was broken could not be healed: {', '.join(faults.unhealed)}")
         self._damaged = faults.damaged
+
+    def _start_the_rest(self, nodes: Mapping[int, Node]) -> None:
+        """What a nemesis left down, for whatever reason."""
+        for number, node in nodes.items():
+            try:
+                if node.pid is None:
+                    node.spawn()
+            except OSError as error:
+                self._trouble(GAVE_UP, f"node {number} was left down and cannot be started: {error}")
 
     def _warm_up(self) -> None:
         """Faults come to a cluster that works: every key has acknowledged something, and some quiet seconds passed."""

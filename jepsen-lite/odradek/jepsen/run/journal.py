@@ -21,13 +21,16 @@ class Journal:
         self._now_ns = now_ns
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+        self.healed_ns: int | None = None  #: when the last fault was stopped
 
     def fault(self, number: int, name: str, phase: str, told: Mapping[str, object]) -> None:
         """`phase`: start, stop, or failed (what could not be done is no fault, but it must not be silent)."""
+        if phase == "stop":
+            self.healed_ns = self._now_ns()
         self._write("fault", {"fault": number, "name": name, "phase": phase, **told})
 
     def phase(self, name: str) -> None:
-        """The run enters a phase: load, faults, healing, final-reads."""
+        """The run enters a phase: load, faults, healing, stopping (the load ends), final-reads, replicas."""
         self._write("phase", name)
 
     def _write(self, f: str, value: object) -> None:

@@ -89,6 +89,45 @@ def test_what_was_not_acknowledged_any_more() -> None:
     assert unrecovered(_measure(*history, _fault(2, "pause", 12))) == []
 
 
+def _phase(name: str, at: float) -> list[Event]:
+    return [Event(_at(at), NEMESIS, next(_op), "info", "phase", name)]
+
+
+def test_a_stuck_key_whose_senders_have_filled_their_windows_is_found() -> None:
+    history = (
+        _fault(1, "kill", 10, 11),
+        _send("q/0", 10.1, 10.2),
+        _send("q/1", 9.8, None),
+        _send("q/1", 9.9, None),
+        _send("q/0", 30, 30.1),
+    )
+    assert unrecovered(_measure(*history, _phase("stopping", 20))) == []
+    (found,) = unrecovered(_measure(*history, _phase("healing", 20), _phase("stopping", 24)))
+    assert (found.key, found.recovered, found.tried) == ("q/1", None, _at(24))
+    (found,) = unrecovered(_measure(*history, _phase("healing", 22)))
+    assert found.tried == _at(22)
+
+
+def test_what_a_client_tried_whose_place_was_taken_ended_with_it() -> None:
+    def stuck(process: str) -> list[Event]:
+        events = [*_send("q/1", 9.9, None), *_send("q/2", 12, 12.1)]
+        return [event._replace(process=process) for event in events]
+
+    quiet = (_fault(1, "kill", 10, 11), _phase("stopping", 30))
+    later = [event._replace(process="s-0.1-3+2") for event in _send("q/2", 13, 13.1)]
+    (alive,) = unrecovered(_measure(*quiet, stuck("s-0-3")))
+    assert alive.key == "q/1"
+    assert unrecovered(_measure(*quiet, stuck("s-0-3"), later)) == []
+    assert unrecovered(_measure(*quiet, stuck("s-0.1-3+1"), later)) == []
+    assert unrecovered(_measure(*quiet, stuck("s-0.1-3+10"), later)) != []
+    assert unrecovered(_measure(*quiet, stuck("s-0-4"), later)) != []
+
+
+def test_a_key_that_was_acknowledged_late_and_then_not_written_to_is_not_stuck() -> None:
+    (found,) = _measure(_fault(1, "kill", 10, 11), _send("q/0", 9.9, 30), _phase("stopping", 40))
+    assert (found.key, unrecovered([found])) == ("", [])
+
+
 def test_times_by_the_name_of_the_fault() -> None:
     found = _measure(
         _fault(1, "kill", 10, 11),

@@ -10,7 +10,7 @@ from odradek.jepsen.checkers.verdict import GAVE_UP
 from odradek.jepsen.db.node import Ended
 from odradek.jepsen.db.odradek import Odradek
 from odradek.jepsen.db.requests import Seen
-from odradek.jepsen.run.execute import Run, flavour_of
+from odradek.jepsen.run.execute import Run, flavour_of, quiet_end
 from odradek.jepsen.run.options import Options
 
 
@@ -84,3 +84,27 @@ def test_a_node_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         True,
         True,
     ]
+
+
+def test_the_load_goes_on_for_a_while_after_the_last_heal() -> None:
+    assert quiet_end(60, 61.0, 100, None) == 60
+    healed_ns = 70_000_000_000
+    assert quiet_end(60, 40.0, healed_ns + 10_000_000_000, healed_ns) == 60
+    assert quiet_end(60, 65.0, healed_ns + 5_000_000_000, healed_ns) == 72
+
+
+def test_a_node_that_cannot_be_started_again_is_told() -> None:
+    started: list[int] = []
+
+    def refuse() -> None:
+        raise OSError(19, "is not mounted")
+
+    run = _run()
+    nodes = {
+        1: SimpleNamespace(pid=7, spawn=refuse),
+        2: SimpleNamespace(pid=None, spawn=lambda: started.append(2)),
+        3: SimpleNamespace(pid=None, spawn=refuse),
+    }
+    run._start_the_rest(cast(Any, nodes))
+    assert started == [2]
+    assert ["node 3" in trouble.detail for trouble in run.recorded.troubles] == [True]

@@ -13,13 +13,15 @@ def test_faults_and_phases_are_events_of_the_nemesis_and_no_operations(tmp_path:
     journal = Journal(tmp_path / "nemesis.jsonl", itertools.count(100).__next__)
     journal.phase("load")
     journal.fault(3, "kill", "start", {"nodes": [2]})
+    assert journal.healed_ns is None
     journal.fault(3, "kill", "stop", {"nodes": [2]})
+    assert journal.healed_ns is not None
     journal.close()
     events = list(read(tmp_path / "nemesis.jsonl"))
     assert [(event.time, event.process, event.f) for event in events] == [
         (100, NEMESIS, "phase"),
         (101, NEMESIS, "fault"),
-        (102, NEMESIS, "fault"),
+        (103, NEMESIS, "fault"),
     ]
     assert events[1].value == {"fault": 3, "name": "kill", "phase": "start", "nodes": [2]}
     assert pair(events) == []
