@@ -21,8 +21,7 @@ from odradek.node.app.fetch_command import FetchCommand
 from odradek.node.app.fetch_reader import FetchReader
 from odradek.node.app.offsets import CommitCommand, OffsetsService
 from odradek.node.app.produce import ProduceCommand, ProduceService
-from odradek.node.controller import producer_ids, topics
-from odradek.node.controller.records import Result
+from odradek.node.controller import topics
 from odradek.node.partition.replica import Replica
 from odradek.node.partition.replicas import Replicas
 from odradek.node.runtime.deferred import Deferred
@@ -112,16 +111,6 @@ def high_watermark_does_not_wait_for_the_next_leader(patch: Patches) -> None:
             del self._counted[0]
 
     patch.setattr(Replica, "_count", without_one)
-
-
-def producer_ids_always_from_the_first(patch: Patches) -> None:
-    """Every node is given the same block of producer ids."""
-    given = producer_ids.allocate_block
-
-    def again(image: Any, broker_id: int, count: int) -> Result[int]:
-        return Result(given(image, broker_id, count).records, 0)
-
-    simulated.everywhere(patch, "allocate_block", given, again)
 
 
 def refused_after_it_was_written(patch: Patches) -> None:
@@ -239,7 +228,6 @@ OWN: tuple[Plant, ...] = (
     recovery_cuts_the_last_batch,
     acknowledged_by_the_leader_alone,
     high_watermark_does_not_wait_for_the_next_leader,
-    producer_ids_always_from_the_first,
     refused_after_it_was_written,
     values_mangled_at_the_grpc_door,
     batches_in_the_wrong_order_now_and_then,
