@@ -1,19 +1,22 @@
 """The command line: `python -m odradek.jepsen run|check|canary|capabilities|outcomes`.
 
 Decides: how options are spelt, what is printed, and the exit code: 0 valid, 1 invalid, 2 unknown, or a command line
-that is wrong, 3 a run that could not take place, 130 interrupted. Does not decide: what a run does (`run`).
+that is wrong, 3 a run that could not take place or broke down, 130 interrupted. Does not decide: what a run does
+(`run`). Invariants: an error of the harness itself is never mistaken for a verdict, nor for a wrong command line.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import secrets
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,12 +38,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("odradek.jepsen: interrupted\n")
         return EXIT_INTERRUPTED
-    except (OptionsError, LookupError, ValueError) as error:
+    except UsageError as error:
         sys.stderr.write(f"odradek.jepsen: {error}\n")
         return EXIT_USAGE
-    except OSError as error:
+    except NotRun as error:
         sys.stderr.write(f"odradek.jepsen: {error}\n")
         return EXIT_NOT_RUN
+    except Exception:
+        traceback.print_exc()
+        return EXIT_NOT_RUN
+
+
+class UsageError(Exception):
+    """The command line is wrong; the message says what is allowed."""
+
+
+class NotRun(Exception):
+    """Nothing is wrong with the command line, but it cannot be done here; the message says why."""
+
+
+@contextlib.contextmanager
+def _understanding() -> Iterator[None]:
+    """What is wrong with what was asked for is the user's error here, and nowhere else."""
+    from odradek.jepsen.nemesis.kinds import UnknownKindError
+    from odradek.jepsen.nemesis.schedule import PlanError
+    from odradek.jepsen.run.machine import CannotRun
+    from odradek.jepsen.workloads.spec import UnknownWorkload
+
+    try:
+        yield
+    except (OptionsError, UnknownWorkload, UnknownKindError, PlanError) as error:
+        raise UsageError(str(error)) from error
+    except CannotRun as error:
+        raise NotRun(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,10 +137,12 @@ def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
     from odradek.jepsen.db.capabilities import probe
     from odradek.jepsen.run.machine import survey
-    from odradek.jepsen.run.session import perform
+    from odradek.jepsen.run.session import perform, steps_of
 
-    options = options_of(given)
-    machine = survey(options, probe())
+    with _understanding():
+        options = options_of(given)
+        machine = survey(options, probe())
+        steps_of(options, machine.able)  # a plan that cannot be made is known before anything is
     for line in machine.lines:
         say(line)
     options.folder.mkdir(parents=True)
@@ -157,7 +189,7 @@ def _check(given: argparse.Namespace, arguments: Sequence[str]) -> int:
     inside = given.folder / "history"
     paths = sorted((inside if inside.is_dir() else given.folder).glob("*.jsonl"))
     if not paths:
-        raise OptionsError(f"{given.folder}: there is no *.jsonl in it")
+        raise UsageError(f"{given.folder}: there is no *.jsonl in it")
     results = check_history(Analysis.of(join(paths)), {})
     fatal = unknown = 0
     for checker, anomalies in results.items():
@@ -170,7 +202,7 @@ def _check(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def options_of(given: argparse.Namespace) -> Options:
-    """Raises OptionsError, UnknownWorkload, UnknownKindError."""
+    """Raises OptionsError, UnknownWorkload."""
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     folder = given.folder or _folder_of(given.cluster, seed)
     if folder.exists():
@@ -189,7 +221,7 @@ def options_of(given: argparse.Namespace) -> Options:
         spacing_s=_range("--spacing", given.spacing),
         quiet=given.quiet,
         rate=given.rate,
-        command=tuple(shlex.split(given.command)),
+        command=_words(given.command),
         properties=pairs("--set", given.set, str),
         topic_configs=pairs("--topic-config", given.topic_config, str),
         image_mib=given.image_mib,
@@ -226,6 +258,13 @@ def pairs(option: str, given: Sequence[str], of: Callable[[str], T]) -> dict[str
         if not equals or not name.strip():
             raise OptionsError(f"{option} {pair}: NAME={of.__name__}")
     return found
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise OptionsError(f"--command {command}: {error}") from None
 
 
 def _range(option: str, given: str) -> tuple[float, float]:

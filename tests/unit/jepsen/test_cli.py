@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from odradek.jepsen.cli import EXIT_USAGE, _command, _parser, main, options_of, pairs
+from odradek.jepsen.checkers import queue
+from odradek.jepsen.cli import EXIT_NOT_RUN, EXIT_USAGE, _command, _parser, main, options_of, pairs
+from odradek.jepsen.db import capabilities
+from odradek.jepsen.db.capabilities import Capabilities
 from odradek.jepsen.history import Event, Writer
 from odradek.jepsen.run.options import OptionsError
 
@@ -43,6 +46,7 @@ def test_all_workloads_can_be_asked_for_at_once(tmp_path: Path) -> None:
         (["--nodes", "0"], "1 to 7"),
         (["--set", "=3"], "--set =3"),
         (["--cluster", "zookeeper"], "odradek, kafka"),
+        (["--command", "python 'x"], "--command python 'x"),
     ],
 )
 def test_wrong_options_say_what_is_allowed(
@@ -50,6 +54,33 @@ def test_wrong_options_say_what_is_allowed(
 ) -> None:
     assert main(["run", *wrong, "--folder", str(tmp_path / "r")]) == EXIT_USAGE
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [KeyError("q/0"), ValueError("broken"), AssertionError("broken")])
+def test_an_error_of_a_checker_is_no_verdict_and_no_wrong_option(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    _history(tmp_path, 1)
+    monkeypatch.setattr(queue, "check", broken)
+    assert main(["check", str(tmp_path)]) == EXIT_NOT_RUN
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_here_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(capabilities, "probe", lambda: Capabilities([]))
+    monkeypatch.setattr(Capabilities, "unable", lambda self: "no root")
+    assert main(["run", "--folder", str(tmp_path / "r")]) == EXIT_NOT_RUN
+    told = capsys.readouterr().err
+    assert "no root" in told and "Traceback" not in told
+    monkeypatch.setattr(Capabilities, "unable", lambda self: None)
+    assert main(["run", "--nemesis", "kil", "--folder", str(tmp_path / "r")]) == EXIT_USAGE
+    assert "perhaps kill" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_folder_that_is_there_is_not_written_over(tmp_path: Path) -> None:
