@@ -1,4 +1,4 @@
-"""The command line: `python -m odradek.jepsen run|check|canary|capabilities|outcomes`.
+"""The command line: `python -m odradek.jepsen run|check|canary|sweep|capabilities|outcomes`.
 
 Decides: how options are spelt, what is printed, and the exit code: 0 valid, 1 invalid, 2 unknown, or a command line
 that is wrong, 3 a run that could not take place or broke down, 130 interrupted. Does not decide: what a run does
@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import os
 import secrets
 import shlex
 import signal
@@ -126,6 +127,8 @@ def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     canary.add_argument("--seed", type=int, default=1, metavar="K")
     canary.add_argument("--folder", type=Path, metavar="DIR")
     canary.set_defaults(do=_canary)
+    sweep = commands.add_parser("sweep", help="take away what killed runs left on this machine")
+    sweep.set_defaults(do=_sweep)
     capabilities = commands.add_parser(
         "capabilities", help="what this machine can do, and what is left out for that"
     )
@@ -280,6 +283,22 @@ def _command(arguments: Sequence[str], seed: int) -> str:
     if not any(argument.startswith("--seed") for argument in again):
         again += ["--seed", str(seed)]
     return shlex.join(["python", "-m", "odradek.jepsen", *again])
+
+
+def _sweep(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from odradek.jepsen.db import control_groups, leftovers
+    from odradek.jepsen.db.image import restore_writeback
+    from odradek.jepsen.nemesis import clocks
+
+    if os.geteuid() != 0:
+        raise NotRun("only root can take away what runs left")
+    swept = [f"run {tag}: processes, namespaces, mounts, images" for tag in leftovers.sweep()]
+    swept += [f"control group {name}" for name in control_groups.sweep()]
+    swept += [f"shared memory {name}" for name in clocks.sweep()]
+    swept += ["settings of the kernel's writeback: restored"] if restore_writeback() else []
+    for line in swept or ["nothing was left"]:
+        say(line)
+    return 0
 
 
 def _capabilities(given: argparse.Namespace, arguments: Sequence[str]) -> int:

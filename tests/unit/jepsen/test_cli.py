@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from odradek.jepsen.checkers import queue
 from odradek.jepsen.cli import EXIT_NOT_RUN, EXIT_USAGE, _command, _parser, main, options_of, pairs
-from odradek.jepsen.db import capabilities
+from odradek.jepsen.db import capabilities, control_groups, image, leftovers
 from odradek.jepsen.db.capabilities import Capabilities
 from odradek.jepsen.history import Event, Writer
+from odradek.jepsen.nemesis import clocks
 from odradek.jepsen.run.options import OptionsError
 
 
@@ -126,3 +128,30 @@ def test_a_folder_without_a_history_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_the_table_of_outcomes_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["outcomes"]) == 0
     assert "| kafka | send |" in capsys.readouterr().out
+
+
+def test_a_sweep_says_what_it_took_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for module, left in (
+        (leftovers, "s7x1"),
+        (control_groups, "odradek-jepsen-9-1-2"),
+        (clocks, "faketime_shm_9"),
+    ):
+        monkeypatch.setattr(module, "sweep", lambda left=left: [left])
+    monkeypatch.setattr(image, "restore_writeback", lambda: True)
+    assert main(["sweep"]) == 0
+    told = capsys.readouterr().out
+    assert all(what in told for what in ("s7x1", "odradek-jepsen-9-1-2", "faketime_shm_9", "restored"))
+    for module in (leftovers, control_groups, clocks):
+        monkeypatch.setattr(module, "sweep", list)
+    monkeypatch.setattr(image, "restore_writeback", lambda: False)
+    assert main(["sweep"]) == 0
+    assert capsys.readouterr().out == "nothing was left\n"
+
+
+def test_a_sweep_is_for_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["sweep"]) == EXIT_NOT_RUN
+    assert "root" in capsys.readouterr().err
