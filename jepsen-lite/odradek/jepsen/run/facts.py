@@ -39,9 +39,31 @@ def count_faults(events: Iterable[Event]) -> dict[str, int]:
 
 
 def count_power_cuts(events: Iterable[Event]) -> tuple[int, int]:
-    """All, and those of all nodes. A rolling one counts once."""
-    names = [fault["name"] for fault in started_faults(events) if fault["name"] in POWER_CUTS]
+    """All, and those of all nodes. A rolling one counts once; one that left a disk as it was does not count."""
+    names = [fault["name"] for fault in _power_cuts(events)]
     return len(names), sum(POWER_CUTS[name] for name in names)
+
+
+def lost_in_power_cuts(events: Iterable[Event]) -> int:
+    """Bytes that were not synced and were gone from a disk after the cut, over all cuts."""
+    return sum(int(disk.get("lost", 0)) for fault in _power_cuts(events) for disk in disks_of(fault))
+
+
+def _power_cuts(events: Iterable[Event]) -> Iterator[Mapping[str, Any]]:
+    """Those in which every disk that was struck lost its power."""
+    for fault in started_faults(events):
+        if fault["name"] in POWER_CUTS:
+            disks = disks_of(fault)
+            if disks and not any("kept" in disk for disk in disks):
+                yield fault
+
+
+def disks_of(fault: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a fault, or the parts of it, did to each disk: see `nemesis.power`."""
+    disks = list((fault.get("disks") or {}).values())
+    for part in (fault.get("parts") or {}).values():
+        disks += disks_of(part)
+    return disks
 
 
 def unread(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.verdict import (
     GAVE_UP,
+    LOST_BYTES,
     MOST_ANOMALIES,
     MOST_EVENTS,
     Asked,
@@ -21,6 +23,7 @@ from odradek.jepsen.checkers.verdict import (
     count_operations,
     judge,
     of_recoveries,
+    promises_of,
     quantile,
 )
 from odradek.jepsen.history import Event, pair
@@ -211,3 +214,20 @@ def test_quantiles_are_values_that_were_measured(values: list[float], share: flo
 
 def test_recoveries_are_summarised_in_any_order() -> None:
     assert of_recoveries([3.0, 1.0, 2.0]) == Recovery(3, 2.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({"power_cuts": 2, "lost_bytes": 0}, False),
+        ({"power_cuts": 2, "lost_bytes": 1}, True),
+        ({"power_cuts": 1, "lost_bytes": 0}, None),
+        ({"power_cuts": 2, "lost_bytes": 0, "flavour": "kafka"}, None),
+        ({"power_cuts": 2}, None),
+    ],
+)
+def test_power_cuts_that_lose_nothing_prove_nothing(more: Any, kept: bool | None) -> None:
+    promises = promises_of(RunFacts(seed=1, command="run", acknowledged=1, **more))
+    assert [promise.kept for promise in promises if promise.name == LOST_BYTES] == (
+        [] if kept is None else [kept]
+    )

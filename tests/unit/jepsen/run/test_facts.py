@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from odradek.jepsen.history import NEMESIS, Event, Writer, pair
 from odradek.jepsen.run import facts
 from odradek.jepsen.run.record import FinalReader
 
 
-def _fault(number: int, name: str, phase: str) -> Event:
-    value = {"fault": number, "name": name, "phase": phase}
+def _fault(number: int, name: str, phase: str, **told: Any) -> Event:
+    value = {"fault": number, "name": name, "phase": phase, **told}
     return Event(number, NEMESIS, number, "info", "fault", value)
 
 
 _FAULTS = [
     _fault(1, "kill", "start"),
     _fault(1, "kill", "stop"),
-    _fault(2, "power-all", "start"),
-    _fault(3, "power-one", "start"),
+    _fault(2, "power-all", "start", disks={"1": {"lost": 5}, "2": {"lost": 6}}),
+    _fault(3, "power-one", "start", disks={"1": {"torn": "Input/output error"}}),
     _fault(4, "power-one", "failed"),
     Event(9, NEMESIS, 9, "info", "phase", "healing"),
 ]
@@ -30,6 +31,24 @@ def test_faults_that_began_are_counted_and_failed_ones_are_not() -> None:
 
 def test_power_cuts_are_counted_and_those_of_all_nodes_apart() -> None:
     assert facts.count_power_cuts(_FAULTS) == (2, 1)
+    assert facts.lost_in_power_cuts(_FAULTS) == 11
+
+
+def test_a_power_cut_that_left_a_disk_as_it_was_is_none() -> None:
+    kept = {"1": {"lost": 5}, "2": {"kept": "does not stand still"}}
+    faults = [_fault(1, "power-all", "start", disks=kept), _fault(2, "power-one", "start", disks={})]
+    assert facts.count_power_cuts(faults) == (0, 0)
+    assert facts.lost_in_power_cuts(faults) == 0
+
+
+def test_disks_of_the_parts_of_a_fault_count() -> None:
+    def cut(**disk: Any) -> Event:
+        parts = {"pause": {"nodes": [2]}, "power-one": {"nodes": [1], "disks": {"1": disk}}}
+        return _fault(1, "pause-power-cut", "start", parts=parts)
+
+    assert facts.count_power_cuts([cut(lost=7)]) == (1, 0)
+    assert facts.lost_in_power_cuts([cut(lost=7)]) == 7
+    assert facts.count_power_cuts([cut(kept="no copy")]) == (0, 0)
 
 
 def _final_poll(op: int, key: str, last: int, process: str = "final") -> list[Event]:
