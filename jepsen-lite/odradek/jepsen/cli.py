@@ -19,9 +19,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from odradek.jepsen.run.options import Options, OptionsError
+
+if TYPE_CHECKING:
+    from odradek.jepsen.run.record import Recorded
 
 EXIT_USAGE, EXIT_NOT_RUN, EXIT_INTERRUPTED = 2, 3, 130
 RESULTS = Path("jepsen-results")
@@ -120,7 +123,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _add_others(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    again = commands.add_parser("check", help="check the history of a run once more, without its replicas")
+    again = commands.add_parser("check", help="check once more what a run left")
     again.add_argument("folder", type=Path, help="the results of a run, or a folder of *.jsonl")
     again.set_defaults(do=_check)
     canary = commands.add_parser("canary", help="exit 0 if a cluster that must lose records is found out")
@@ -184,16 +187,23 @@ def _canary(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _check(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Everything that is in the folder; replicas only if the record of the run has them."""
     from odradek.jepsen.checkers.analysis import Analysis
     from odradek.jepsen.checkers.verdict import GAVE_UP, Policy
     from odradek.jepsen.history import join
-    from odradek.jepsen.run.checking import check_history
+    from odradek.jepsen.run import checking
 
     inside = given.folder / "history"
     paths = sorted((inside if inside.is_dir() else given.folder).glob("*.jsonl"))
     if not paths:
         raise UsageError(f"{given.folder}: there is no *.jsonl in it")
-    results = check_history(Analysis.of(join(paths)), {})
+    recorded = _recorded(given.folder)
+    analysis = Analysis.of(join(paths))
+    results = checking.check_history(analysis, recorded.ends)
+    if recorded.replicas:
+        results["replicas"] = checking.check_replicas(analysis, recorded)
+    results["server-log"] = checking.check_logs(_logs_in(given.folder))
+    results["run"] = recorded.troubles
     fatal = unknown = 0
     for checker, anomalies in results.items():
         say(f"{checker}: {len(anomalies)} anomalies")
@@ -201,7 +211,41 @@ def _check(given: argparse.Namespace, arguments: Sequence[str]) -> int:
             fatal += Policy().is_fatal(anomaly)
             unknown += anomaly.kind == GAVE_UP
             say(f"  {anomaly.kind}: {anomaly.detail}")
-    return 1 if fatal else 2 if unknown else 0
+    return _beside_verdict(given.folder, 1 if fatal else 2 if unknown else 0)
+
+
+def _recorded(folder: Path) -> Recorded:
+    from odradek.jepsen.run import record
+
+    load = getattr(record, "load", None)
+    if load is None or not (folder / "recorded.json").exists():
+        say("what the run recorded beside its history is not here: nothing is known of the ends of the logs")
+        return record.Recorded()
+    found = load(folder)
+    assert isinstance(found, record.Recorded), found
+    return found
+
+
+def _logs_in(folder: Path) -> dict[int, Path]:
+    """What the nodes said, by node."""
+    found = {}
+    for path in folder.glob("node*/server.log"):
+        number = path.parent.name.removeprefix("node")
+        if number.isdecimal():
+            found[int(number)] = path
+    return found
+
+
+def _beside_verdict(folder: Path, code: int) -> int:
+    """The exit code of a check; not 0 where the run itself was found not to be valid, by what is not checked here."""
+    verdict = folder / "verdict.json"
+    if code or not verdict.exists():
+        return code
+    valid = json.loads(verdict.read_text())["valid"]
+    if valid is True:
+        return 0
+    say(f"nothing was found now, but {verdict} says valid: {json.dumps(valid)}")
+    return 1 if valid is False else 2
 
 
 def options_of(given: argparse.Namespace) -> Options:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from odradek.jepsen.checkers import queue
+from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.cli import EXIT_NOT_RUN, EXIT_USAGE, _command, _parser, main, options_of, pairs
 from odradek.jepsen.db import capabilities, control_groups, image, leftovers
 from odradek.jepsen.db.capabilities import Capabilities
 from odradek.jepsen.history import Event, Writer
 from odradek.jepsen.nemesis import clocks
+from odradek.jepsen.run import record
 from odradek.jepsen.run.options import OptionsError
 
 
@@ -118,6 +121,36 @@ def test_a_history_is_checked_again(
     _history(tmp_path, value)
     assert main(["check", str(tmp_path)]) == status
     assert "inconsistent-offsets" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("valid", "status"), [(True, 0), (False, 1), ("unknown", 2)])
+def test_a_check_that_finds_nothing_does_not_overrule_the_verdict(
+    tmp_path: Path, valid: object, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _history(tmp_path, 1)
+    (tmp_path / "verdict.json").write_text(json.dumps({"valid": valid}))
+    assert main(["check", str(tmp_path)]) == status
+    assert ("verdict.json says valid" in capsys.readouterr().out) is bool(status)
+
+
+def test_what_the_nodes_said_is_checked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _history(tmp_path, 1)
+    assert main(["check", str(tmp_path)]) == 0
+    (tmp_path / "node2").mkdir()
+    (tmp_path / "node2" / "server.log").write_text("-- start 1\nAssertionError: 3 > 2\n")
+    assert main(["check", str(tmp_path)]) == 1
+    assert "server-crash" in capsys.readouterr().out
+
+
+def test_what_the_run_recorded_is_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _history(tmp_path, 1)
+    (tmp_path / "recorded.json").write_text("{}")
+    loaded = record.Recorded(troubles=[Anomaly("server-ended", "node 2 ended")])
+    monkeypatch.setattr(record, "load", lambda folder: loaded, raising=False)
+    assert main(["check", str(tmp_path)]) == 1
+    assert "node 2 ended" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_history_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
