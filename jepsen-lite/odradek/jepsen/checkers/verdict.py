@@ -82,8 +82,8 @@ class RunFacts:
     """What a run was and did. Times of `recoveries` in seconds; `availability` is a share from 0 to 1.
 
     `operations` counts by f and type; `faults` those that were started, by name; `unread_keys` are keys that no final
-    read reached the end of; `lost_bytes` are those that power cuts took, None when nobody counted; `more` holds what else
-    should be told, as name and text.
+    read reached the end of; `lost_bytes` are those that power cuts took, None when nobody counted; `more` holds what
+    else should be told, as name and text.
     """
 
     seed: int

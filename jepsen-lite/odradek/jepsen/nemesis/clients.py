@@ -43,7 +43,7 @@ class ClientCrash:
     def start(self) -> Mapping[str, object]:
         names = self._workers.names()
         if not names:
-            return {"nodes": [], "worker": None}
+            return {"nodes": [], "worker": None, "did": False}
         self._struck = self._random.choice(names)
         self._workers.kill(self._struck)
         return {"nodes": [], "worker": self._struck}
@@ -71,7 +71,7 @@ class ZombieProducer:
     def start(self) -> Mapping[str, object]:
         names = self._workers.names(producers=True)
         if not names:
-            return {"nodes": [], "worker": None}
+            return {"nodes": [], "worker": None, "did": False}
         self._struck = self._random.choice(names)
         self._workers.pause(self._struck)
         self._workers.respawn(self._struck)

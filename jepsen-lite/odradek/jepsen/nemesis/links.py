@@ -90,6 +90,7 @@ class _Fault:
             "nodes": sorted({link.node for link in got}),
             "links": behaviours,
             "refused": len(wanted) - len(got),
+            **({} if got else {"did": False}),
         }
 
     def stop(self) -> Mapping[str, object]:

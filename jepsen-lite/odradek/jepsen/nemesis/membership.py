@@ -3,7 +3,7 @@
 Decides: what is changed, and that an outcome which nobody knows is asked for again until the cluster shows the change.
 Does not decide: how it is asked (`administration`).
 Invariants: replication factors stay; a controller that was taken out is put back by `stop`, which fails when it cannot.
-What the cluster refuses is no error of the run: it is told in the history.
+What the cluster refuses is no error of the run: it is told in the history, with "did": False when it refused all.
 Source: the membership nemesis of the Redpanda suite; KIP-455, KIP-460, KIP-853.
 """
 
@@ -23,6 +23,8 @@ _TAKE_OUT_S = 10.0
 _SETTLE_S = 5.0
 _POLL_S = 0.1
 _TRIES = 5
+#: Answers to an election after which the first replica leads.
+_LEADS = {ErrorCode.NONE, ErrorCode.ELECTION_NOT_NEEDED}
 _ASK_AGAIN = {ErrorCode.NOT_CONTROLLER, ErrorCode.REQUEST_TIMED_OUT}
 
 
@@ -54,7 +56,7 @@ class Reassign:
         told: dict[str, object] = {"nodes": [], "replicas": wanted, "answers": names(answers)}
         if wanted and self._random.random() < 0.5:
             told["elected"] = names(again(lambda: self._cluster.elect_preferred(list(wanted))))
-        return told
+        return {**told, **did(any(code is ErrorCode.NONE for code in answers.values()))}
 
     def stop(self) -> Mapping[str, object]:
         if not self._moved:
@@ -89,10 +91,12 @@ class LeaderMove:
             key: next_first(replicas[key].replicas, replicas[key].leader) for key in keys if key in replicas
         }
         if not wanted:
-            return {"nodes": []}
+            return {"nodes": [], **did(False)}
         answers = again(lambda: self._cluster.reassign(wanted))
         elected = again(lambda: self._cluster.elect_preferred(list(wanted)))
-        return {"nodes": [], "replicas": wanted, "answers": names(answers), "elected": names(elected)}
+        moved = any(answers.get(key) is ErrorCode.NONE and elected.get(key) in _LEADS for key in wanted)
+        told = {"nodes": [], "replicas": wanted, "answers": names(answers), "elected": names(elected)}
+        return {**told, **did(moved)}
 
     def stop(self) -> Mapping[str, object]:
         return {"nodes": []}
@@ -163,6 +167,11 @@ class Membership:
                 return False
 
         return until(look, timeout_s)
+
+
+def did(something: bool) -> Mapping[str, object]:
+    """For the history: a fault that did nothing must not count."""
+    return {} if something else {"did": False}
 
 
 def until(look: Callable[[], bool], timeout_s: float) -> bool:

@@ -27,10 +27,12 @@ POWER_CUTS = {
 
 
 def started_faults(events: Iterable[Event]) -> Iterator[Mapping[str, Any]]:
-    """The values of faults that began."""
+    """The values of faults that began and did something."""
     for event in events:
-        if event.process == NEMESIS and event.f == "fault" and event.value["phase"] == "start":
-            yield event.value
+        if event.process == NEMESIS and event.f == "fault":
+            fault: Mapping[str, Any] = event.value
+            if fault["phase"] == "start" and fault.get("did", True):
+                yield fault
 
 
 def count_faults(events: Iterable[Event]) -> dict[str, int]:

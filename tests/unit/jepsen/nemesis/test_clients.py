@@ -49,5 +49,6 @@ def test_a_zombie() -> None:
 def test_nobody_to_strike() -> None:
     workers = FakeWorkers(["poll-1"])
     zombie, crash = ZombieProducer(workers, Random(1)), ClientCrash(FakeWorkers([]), Random(1))
-    assert zombie.start() == zombie.stop() == crash.start() == crash.stop() == {"nodes": [], "worker": None}
+    assert zombie.start() == crash.start() == {"nodes": [], "worker": None, "did": False}
+    assert zombie.stop() == crash.stop() == {"nodes": [], "worker": None}
     assert workers.notes == []

@@ -86,6 +86,7 @@ def test_two_faults_take_different_links_until_there_are_none() -> None:
     taken = [name for did in told for name in did["links"]]
     assert sorted(taken) == sorted(set(taken)) and len(taken) == 6
     assert told[-1]["links"] == {} and told[-1]["refused"] > 0
+    assert [bool(did["links"]) for did in told] == [did.get("did", True) for did in told]
     for fault in faults:
         fault.stop()
     assert not world.proxy.links and not world.namespaces.tables

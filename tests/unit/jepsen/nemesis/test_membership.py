@@ -141,3 +141,32 @@ def test_what_does_not_happen_is_said() -> None:
     cluster.voters = {1, 2}
     with pytest.raises(TimeoutError, match="is no voter"):
         fault.stop()
+
+
+class _Refusing(FakeAdministration):
+    """Answers every move, and every election, with those codes."""
+
+    def __init__(self, move: ErrorCode, election: ErrorCode = ErrorCode.NONE) -> None:
+        super().__init__()
+        self._move, self._election = move, election
+
+    def reassign(self, replicas: Mapping[str, Sequence[int] | None]) -> dict[str, ErrorCode]:
+        return dict.fromkeys(replicas, self._move)
+
+    def elect_preferred(self, keys: Sequence[str]) -> dict[str, ErrorCode]:
+        return dict.fromkeys(keys, self._election)
+
+
+def test_what_was_refused_everywhere_did_nothing() -> None:
+    done, refused = ErrorCode.NONE, ErrorCode.REASSIGNMENT_IN_PROGRESS
+    for move, election, did in (
+        (done, done, True),
+        (done, ErrorCode.ELECTION_NOT_NEEDED, True),
+        (done, ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE, False),
+        (refused, ErrorCode.ELECTION_NOT_NEEDED, False),
+    ):
+        told = LeaderMove(_Refusing(move, election), Random(1), KEYS).start()
+        assert told.get("did", True) is did, (move, election)
+    assert Reassign(_Refusing(refused), Random(1), KEYS, [1, 2, 3]).start()["did"] is False
+    assert "did" not in Reassign(_Refusing(done), Random(1), KEYS, [1, 2, 3]).start()
+    assert LeaderMove(_Refusing(done), Random(1), []).start() == {"nodes": [], "did": False}

@@ -29,6 +29,10 @@ def test_faults_that_began_are_counted_and_failed_ones_are_not() -> None:
     assert facts.count_faults(_FAULTS) == {"kill": 1, "power-all": 1, "power-one": 1}
 
 
+def test_faults_that_did_nothing_are_not_counted() -> None:
+    assert facts.count_faults([_fault(1, "link-slow", "start", did=False)]) == {}
+
+
 def test_power_cuts_are_counted_and_those_of_all_nodes_apart() -> None:
     assert facts.count_power_cuts(_FAULTS) == (2, 1)
     assert facts.lost_in_power_cuts(_FAULTS) == 11
