@@ -6,12 +6,15 @@ nothing.
 
 `meta.properties` has version 1 of Kafka's format: version, cluster.id, node.id, directory.id. A directory
 formatted by Kafka's own tool is refused: its metadata is in Kafka's metadata log, which is not read here.
+A last line, a comment to whoever does not know it, is the CRC of those before: a turned bit in an id makes
+another valid id, and a node that believes it belongs to no cluster.
 Source: Kafka's MetaProperties and StorageTool (KIP-858), tried."""
 
 from __future__ import annotations
 
 import base64
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -28,6 +31,7 @@ from odradek.storage.disk import (
 )
 
 META_PROPERTIES: Final = "meta.properties"
+_CRC_LINE: Final = b"#odradek.crc32="
 LOCK_FILE: Final = ".lock"
 _KAFKA_TRACES: Final = ("bootstrap.checkpoint", "__cluster_metadata-0")
 _UUID_BYTES: Final = 16
@@ -211,7 +215,7 @@ def _look_at(disk: Disk, directory: str) -> _Meta | None:
             " give Odradek a directory of its own"
         )
     try:
-        text = disk.read(f"{directory}/{META_PROPERTIES}").decode("utf-8")
+        text = _checked(directory, disk.read(f"{directory}/{META_PROPERTIES}")).decode("utf-8")
     except MissingFileError:
         others = [
             name
@@ -228,6 +232,21 @@ def _look_at(disk: Disk, directory: str) -> _Meta | None:
     except UnicodeDecodeError:
         raise ConfigError(f"{directory}/{META_PROPERTIES} is not text") from None
     return _read_meta(directory, parse_properties(text))
+
+
+def _checked(directory: str, data: bytes) -> bytes:
+    """The same bytes. Raises `ConfigError` when they are not those that were written; without a checksum all are."""
+    told, mark, crc = data.rpartition(_CRC_LINE)
+    if mark and crc.strip() != _crc_of(told):
+        raise ConfigError(
+            f"{directory}/{META_PROPERTIES} is damaged (its checksum is not {crc.strip().decode(errors='replace')}): "
+            "restore it, or give the node an empty directory if other nodes have its data"
+        )
+    return data
+
+
+def _crc_of(data: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(data)
 
 
 def _read_meta(directory: str, properties: Mapping[str, str]) -> _Meta:
@@ -295,4 +314,5 @@ def _write(disk: Disk, directory: str, meta: _Meta) -> None:
         del properties["cluster.id"]
     if meta.directory_id is not None:
         properties["directory.id"] = meta.directory_id
-    replace_file(disk, f"{directory}/{META_PROPERTIES}", format_properties(properties).encode("ascii"))
+    data = format_properties(properties).encode("ascii")
+    replace_file(disk, f"{directory}/{META_PROPERTIES}", data + _CRC_LINE + _crc_of(data) + b"\n")

@@ -184,6 +184,34 @@ def test_a_damaged_identity_is_refused(changes: dict[str, str | None], sentence:
         identify(disk, ["a"], node_id=1)
 
 
+def test_no_turned_bit_makes_another_identity() -> None:
+    """Every bit of the file: in an id it would be another valid id."""
+    disk = _disk("a")
+    identity = identify(disk, ["a"], node_id=1, new_uuid=_uuids())
+    data = bytearray(disk.read("a/meta.properties"))
+    for bit in range(8 * len(data)):
+        data[bit // 8] ^= 1 << bit % 8
+        file = disk.open("a/meta.properties")
+        file.truncate(0)
+        file.append([bytes(data)])
+        file.close()
+        with contextlib.suppress(ConfigError):
+            assert identify(disk, ["a"], node_id=1) == identity
+        data[bit // 8] ^= 1 << bit % 8
+
+
+def test_an_identity_without_a_checksum_is_believed() -> None:
+    disk = _disk("a")
+    identity = identify(disk, ["a"], node_id=1, new_uuid=_uuids())
+    lines = disk.read("a/meta.properties").splitlines(keepends=True)
+    assert lines[-1].startswith(b"#")
+    file = disk.open("a/meta.properties")
+    file.truncate(0)
+    file.append([b"".join(lines[:-1])])
+    file.close()
+    assert identify(disk, ["a"], node_id=1) == identity
+
+
 def test_a_configured_cluster_id_must_be_a_uuid() -> None:
     with pytest.raises(ConfigError, match="the cluster id mine is not valid"):
         identify(_disk("a"), ["a"], node_id=1, cluster_id="mine")
