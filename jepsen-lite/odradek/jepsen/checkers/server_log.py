@@ -22,18 +22,30 @@ _MOST = 20
 
 
 def crashes(node: int, lines: Iterable[str], allowed: Iterable[str] = ()) -> list[Anomaly]:
-    """`server-crash` for each place in a node's log; at most 20 are shown.
+    """`server-crash` for each place in a node's log. The first 20 are kept; then the last one of them says in its data
+    how many there were ("of").
 
     `allowed` are patterns of faults that a test asked for (a disk that fails is reported with its traceback): a
-    place whose following lines match one is left out.
+    place whose last line, the exception itself, matches one is left out.
     """
     patterns = [re.compile(pattern) for pattern in allowed]
-    found = []
+    found: list[Anomaly] = []
+    count = 0
     for place in _places(list(lines)):
-        text = "\n".join(place)
-        if not any(pattern.search(text) for pattern in patterns):
-            found.append(Anomaly("server-crash", f"node {node}: {place[-1][:200]}", data={"node": node, "log": text}))
-    return found[:_MOST]
+        if any(pattern.search(place[-1]) for pattern in patterns):
+            continue
+        count += 1
+        if count <= _MOST:
+            data = {"node": node, "log": "\n".join(place)}
+            found.append(Anomaly("server-crash", f"node {node}: {place[-1][:200]}", data=data))
+    return counted(found, count)
+
+
+def counted(found: list[Anomaly], count: int) -> list[Anomaly]:
+    """The same; if there were more than are kept, the last one says so."""
+    if count > len(found) > 0:
+        found[-1] = found[-1]._replace(data={**found[-1].data, "of": count})
+    return found
 
 
 def _places(lines: list[str]) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ which of them ends a run as invalid (`checkers.verdict`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from odradek.jepsen.checkers import (
@@ -25,9 +25,12 @@ from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.observed import acknowledged, finder_of_sends
 from odradek.jepsen.checkers.verdict import GAVE_UP
+from odradek.jepsen.history import Event
+from odradek.jepsen.nemesis.kinds import GROUPS
+from odradek.jepsen.run import facts
 from odradek.jepsen.run.record import Recorded
 
-#: What servers say when a disk was taken from them on purpose; with its traceback, for the operator.
+#: What servers say when a disk was taken from them on purpose: the last line of a traceback, for the operator.
 _EXPECTED = (
     r"Input/output error",
     r"No space left on device",
@@ -81,14 +84,27 @@ def check_replicas(analysis: Analysis, recorded: Recorded) -> list[Anomaly]:
     )
 
 
-def check_logs(logs: Mapping[int, Path]) -> list[Anomaly]:
-    """What servers wrote about themselves."""
+def check_logs(logs: Mapping[int, Path], struck: Collection[int] = ()) -> list[Anomaly]:
+    """What servers wrote about themselves. Nodes that were `struck` may say that their disk failed."""
     found: list[Anomaly] = []
+    count = 0
     for node, path in sorted(logs.items()):
         if path.exists():
             with path.open(encoding="utf-8", errors="replace") as lines:
-                found += server_log.crashes(node, lines, _EXPECTED)
-    return found
+                own = server_log.crashes(node, lines, _EXPECTED if node in struck else ())
+            count += own[-1].data.get("of", len(own)) if own else 0
+            found += own
+    return server_log.counted(found, count)
+
+
+def nodes_with_struck_disks(events: Iterable[Event]) -> set[int]:
+    """Whose disks, or the bytes on them, a fault of the run has struck."""
+    return {
+        node
+        for fault in facts.started_faults(events)
+        if fault["name"] in GROUPS["disk"]
+        for node in fault.get("nodes") or ()
+    }
 
 
 def check(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]]:
@@ -96,6 +112,6 @@ def check(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]
     results = check_history(analysis, recorded.ends)
     if recorded.keys:
         results["replicas"] = check_replicas(analysis, recorded)
-    results["server-log"] = check_logs(recorded.logs)
+    results["server-log"] = check_logs(recorded.logs, nodes_with_struck_disks(analysis.events))
     results["run"] = recorded.troubles
     return results

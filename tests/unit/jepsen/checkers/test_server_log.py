@@ -40,4 +40,13 @@ def test_what_a_fault_asked_for_is_no_crash_and_the_rest_still_is() -> None:
 
 
 def test_a_long_list_is_cut() -> None:
-    assert len(crashes(1, (PYTHON * 50).splitlines())) == 20
+    found = crashes(1, (PYTHON * 50).splitlines())
+    assert len(found) == 20
+    assert found[-1].data["of"] == 50
+    assert "of" not in crashes(1, (PYTHON * 20).splitlines())[-1].data
+
+
+def test_only_the_exception_itself_may_be_allowed() -> None:
+    for around in ("assert x > 3, 'Errno 5'", "pass"):
+        log = PYTHON.replace("assert x > 3, x", around)
+        assert len(crashes(1, log.splitlines(), allowed=["Errno 5"])) == 1

@@ -7,9 +7,9 @@ from pathlib import Path
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.replicas import Replica
-from odradek.jepsen.checkers.verdict import GAVE_UP
-from odradek.jepsen.history import Event
-from odradek.jepsen.run.checking import check, check_history, check_logs
+from odradek.jepsen.checkers.verdict import GAVE_UP, Policy, RunFacts, judge
+from odradek.jepsen.history import NEMESIS, Event
+from odradek.jepsen.run.checking import check, check_history, check_logs, nodes_with_struck_disks
 from odradek.jepsen.run.record import Recorded
 
 
@@ -73,4 +73,26 @@ def test_logs_are_searched_for_crashes_but_not_for_disks_that_were_taken(tmp_pat
     (tmp_path / "1.log").write_text(disk)
     (tmp_path / "2.log").write_text(crash)
     logs = {node: tmp_path / f"{node}.log" for node in (1, 2, 3)}
-    assert [anomaly.data["node"] for anomaly in check_logs(logs)] == [2]
+    assert [anomaly.data["node"] for anomaly in check_logs(logs, {1, 2})] == [2]
+    assert [anomaly.data["node"] for anomaly in check_logs(logs, {2})] == [1, 2]
+    (tmp_path / "1.log").write_text(crash.replace("File", "File, for an Input/output error"))
+    assert [anomaly.data["node"] for anomaly in check_logs(logs, {1})] == [1, 2]
+
+
+def test_all_crashes_of_all_nodes_are_counted(tmp_path: Path) -> None:
+    crash = "Traceback (most recent call last):\n  File\nAssertionError: 3\n"
+    for node, times in ((1, 50), (2, 30), (3, 1)):
+        (tmp_path / f"{node}.log").write_text(crash * times)
+    found = check_logs({node: tmp_path / f"{node}.log" for node in (1, 2, 3)})
+    assert len(found) == 41
+    judged = judge({"server-log": found}, Policy(), RunFacts(seed=1, command="run"))
+    assert judged.counts == {"server-crash": 81}
+
+
+def test_disks_that_were_struck_are_those_of_the_faults_of_this_run() -> None:
+    def fault(name: str, nodes: list[int]) -> Event:
+        value = {"fault": 1, "name": name, "phase": "start", "nodes": nodes}
+        return Event(1, NEMESIS, 1, "info", "fault", value)
+
+    faults = [fault("kill", [1]), fault("bit-flip", [2]), fault("disk-full", [3]), fault("power-all", [4])]
+    assert nodes_with_struck_disks(faults) == {2, 3}
