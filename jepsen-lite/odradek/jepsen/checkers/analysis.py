@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from odradek.jepsen.checkers.observed import readings
 from odradek.jepsen.history import Event, Operation, pair
 
 #: Of one value at one offset, so many polls are kept as evidence, and of one value at all offsets.
@@ -121,7 +122,7 @@ class Analysis:
                     if (seen := found.get((key, value))) is not None:
                         seen.append(Sighting(number, "send", offset))
             if f in ("poll", "txn"):
-                for key, pairs in polled(operation.completion):
+                for key, pairs in readings(operation.completion):
                     if key in keys:
                         _sight(found, number, key, pairs)
         return found
@@ -160,14 +161,6 @@ def sends(operation: Operation) -> list[Send]:
 def _send(micro: Sequence[Any]) -> Send:
     _, key, target = micro
     return Send(key, target[1], target[0]) if isinstance(target, (list, tuple)) else Send(key, target, None)
-
-
-def polled(completion: Event) -> Iterator[tuple[str, Pairs]]:
-    """What a completion saw, key by key, one poll after the other."""
-    if isinstance(completion.value, (list, tuple)):
-        for micro in completion.value:
-            if micro[0] == "poll" and len(micro) > 1 and micro[1]:
-                yield from micro[1].items()
 
 
 def corrupt(event: Event) -> Iterator[tuple[str, int, str]]:
@@ -263,7 +256,7 @@ class _Draft:
         ok = operation.type == "ok"
         if final and ok:
             self._final_processes.add(completion.process)
-        for key, pairs in polled(completion):
+        for key, pairs in readings(completion):
             log = self._log(key)
             at = self._at[key]
             for offset, value in pairs:

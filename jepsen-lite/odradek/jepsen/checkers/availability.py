@@ -1,4 +1,4 @@
-"""How much of the time records were acknowledged, how many, and how fast.
+"""How much of the time records were acknowledged.
 
 Decides: what a window of availability is. Does not decide: how much of it is enough. Metrics, no anomalies.
 
@@ -16,7 +16,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from odradek.jepsen.checkers.observed import acknowledged_sends
-from odradek.jepsen.checkers.verdict import quantile
 from odradek.jepsen.history import NEVER, Operation
 
 NS = 1_000_000_000
@@ -42,15 +41,6 @@ class Availability(NamedTuple):
     def longest(self) -> tuple[str, Gap] | None:
         """The key that waited longest."""
         return max(self.gaps.items(), key=lambda item: item[1].seconds) if self.gaps else None
-
-
-class Second(NamedTuple):
-    """One step of time from `at` (s since the beginning): latencies in seconds, of the sends acknowledged in it."""
-
-    at: float
-    acknowledged: int
-    p50: float | None
-    p99: float | None
 
 
 def span_of_sends(operations: Iterable[Operation]) -> tuple[int, int] | None:
@@ -100,26 +90,3 @@ def measure(
         by_key,
         gaps,
     )
-
-
-def series(
-    operations: Sequence[Operation], *, step_s: float = 1.0, span: tuple[int, int] | None = None
-) -> list[Second]:
-    """Acknowledged records and latencies of each step, by the time of the acknowledgement."""
-    span = span or span_of_sends(operations)
-    if span is None:
-        return []
-    begin, end = span
-    width = int(step_s * NS)
-    steps = max(1, -(-(end - begin) // width))
-    latencies: list[list[float]] = [[] for _ in range(steps)]
-    for operation, _, _, _ in acknowledged_sends(operations):
-        if begin <= operation.completion.time <= end:
-            step = min((operation.completion.time - begin) // width, steps - 1)
-            latencies[step].append((operation.completion.time - operation.invoke.time) / NS)
-    told = []
-    for step, values in enumerate(latencies):
-        values.sort()
-        p50, p99 = (quantile(values, 0.5), quantile(values, 0.99)) if values else (None, None)
-        told.append(Second(step * step_s, len(values), p50, p99))
-    return told

@@ -33,9 +33,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, polled
+from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import Findings
+from odradek.jepsen.checkers.observed import readings
 from odradek.jepsen.history import NEVER, Event, Operation
 
 KINDS: Final = ("G0", "G1c", "realtime-order", "G1c-realtime", "G1c-process")
@@ -92,10 +93,6 @@ def check(analysis: Analysis) -> list[Anomaly]:
     for log in analysis.logs.values():
         _check_time(analysis, findings, (log, seen[log.key]), latest)
     return findings.anomalies()
-
-
-def is_fatal(anomaly: Anomaly) -> bool:
-    return anomaly.kind != "G0" and (anomaly.kind != "G1c" or bool(anomaly.data["pure"]))
 
 
 def components(graph: Graph) -> list[list[int]]:
@@ -191,7 +188,7 @@ def _graphs(analysis: Analysis) -> _Graphs:
     for number in sorted(nodes):
         if not analysis.committed[number]:
             continue
-        for key, pairs in polled(analysis.operations[number].completion):
+        for key, pairs in readings(analysis.operations[number].completion):
             writer = analysis.logs[key].writer
             for _, value in pairs:
                 source = writer.get(value)
@@ -298,7 +295,7 @@ def _first_polls(analysis: Analysis) -> Mapping[str, _Seen]:
         if operation.invoke.f not in ("poll", "txn"):
             continue
         time = operation.completion.time
-        for key, pairs in polled(operation.completion):
+        for key, pairs in readings(operation.completion):
             if pairs:
                 _see(analysis.logs[key], seen[key], pairs, (time, number))
     return seen

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from odradek.jepsen.history import Operation
+from odradek.jepsen.history import Event, Operation
 
 
 class Sent(NamedTuple):
@@ -48,12 +48,18 @@ def asked_sends(operation: Operation) -> Iterator[tuple[str, int]]:
                 yield micro[1], micro[2]
 
 
-def polled(operation: Operation) -> Iterator[tuple[str, Sequence[tuple[int, int]]]]:
-    """Key and [[offset, value], ...] of what an operation read: of a failed one too, for it was shown."""
-    if operation.invoke.f in ("poll", "txn"):
-        for micro in operation.completion.value or ():
-            if micro[0] == "poll" and len(micro) > 1:
+def readings(completion: Event) -> Iterator[tuple[str, Sequence[tuple[int, int]]]]:
+    """Key and [[offset, value], ...] of what a completion saw, one poll after the other."""
+    if isinstance(completion.value, (list, tuple)):
+        for micro in completion.value:
+            if micro[0] == "poll" and len(micro) > 1 and micro[1]:
                 yield from micro[1].items()
+
+
+def polled(operation: Operation) -> Iterator[tuple[str, Sequence[tuple[int, int]]]]:
+    """The readings of an operation: of a failed one too, for it was shown; none of what does not read."""
+    if operation.invoke.f in ("poll", "txn"):
+        yield from readings(operation.completion)
 
 
 def all_polled(operations: Iterable[Operation]) -> Iterator[tuple[Operation, str, Sequence[tuple[int, int]]]]:

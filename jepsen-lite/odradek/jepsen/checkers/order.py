@@ -22,8 +22,8 @@ Sending:
 A send of unknown outcome that turned up must stand behind what was acknowledged before it; it does not bind what comes
 after it, for a request that a client has given up may reach the broker later than the next one.
 
-Fatal: all but int-send-skip, and but poll-skip and nonmonotonic-poll of a reader that subscribes (`is_fatal`; the data
-say `via`).
+Fatal: all but int-send-skip, and but poll-skip and nonmonotonic-poll of a reader that subscribes (`verdict.Policy`; the
+data say `via`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, Send, corrupt, more, polled, sends
+from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, Send, corrupt, more, sends
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import Findings
+from odradek.jepsen.checkers.observed import readings
 from odradek.jepsen.history import Event, Operation
 
 KINDS: Final = (
@@ -60,12 +61,6 @@ def check(analysis: Analysis) -> list[Anomaly]:
     _check_inside(analysis, findings)
     _check_senders(analysis, findings)
     return findings.anomalies()
-
-
-def is_fatal(anomaly: Anomaly) -> bool:
-    if anomaly.kind in ("poll-skip", "nonmonotonic-poll"):
-        return bool(anomaly.data["via"] != "subscribe")
-    return anomaly.kind != "int-send-skip"
 
 
 @dataclass(slots=True)
@@ -134,7 +129,7 @@ class _Reading:
         rebalanced = {*(more(event, "rebalanced") or ()), *(key for key, _, _ in corrupt(event))}
         reader.forget(rebalanced)
         here: dict[str, int] = {}
-        for key, pairs in polled(event):
+        for key, pairs in readings(event):
             if not pairs:
                 continue
             log = self._analysis.logs[key]

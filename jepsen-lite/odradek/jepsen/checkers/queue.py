@@ -31,9 +31,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, corrupt, more, polled, sends
+from odradek.jepsen.checkers.analysis import Analysis, Log, Pairs, corrupt, more, sends
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.findings import MOST, Findings
+from odradek.jepsen.checkers.observed import readings
 from odradek.jepsen.history import Event
 
 KINDS: Final = (
@@ -233,7 +234,7 @@ def _precommitted(analysis: Analysis, findings: Findings) -> None:
     for number in analysis.several:
         operation = analysis.operations[number]
         own = {(send.key, send.value): send for send in sends(operation)}
-        for key, pairs in polled(operation.completion):
+        for key, pairs in readings(operation.completion):
             for offset, value in pairs:
                 if (key, value) in own:
                     detail = f"a transaction polled {value} at offset {offset} of {key}, which it sent itself"
@@ -276,7 +277,7 @@ def _intermediate(analysis: Analysis, findings: Findings) -> None:
             continue
         exempt = {*(more(completion, "rebalanced") or ()), *(key for key, _, _ in corrupt(completion))}
         reads: dict[str, list[Any]] = {}
-        for key, pairs in polled(completion):
+        for key, pairs in readings(completion):
             if key in groups:
                 reads.setdefault(key, []).extend(pairs)
         for key, pairs in reads.items():

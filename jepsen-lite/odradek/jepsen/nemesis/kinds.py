@@ -104,9 +104,6 @@ KINDS: Final[dict[str, Kind]] = {
 #: How likely a family is to be drawn for a period: those that find most come most often, however many kinds they have.
 WEIGHTS: Final = {"process": 3, "partition": 3, "power": 3, "link": 2, "disk": 2}
 
-#: What `default` leaves out: each is asked for by its name.
-NOT_DEFAULT: Final = frozenset[str]()
-
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     **{
         group: tuple(kind.name for kind in KINDS.values() if group in kind.groups)
@@ -114,7 +111,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         for group in kind.groups
     },
     "all": tuple(KINDS),
-    "default": tuple(name for name in KINDS if name not in NOT_DEFAULT),
+    "default": tuple(KINDS),
 }
 
 

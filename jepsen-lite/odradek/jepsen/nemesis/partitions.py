@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from random import Random
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
+from odradek.jepsen.nemesis.diversions import Enter, removal
 from odradek.jepsen.nemesis.targets import Target, told
 from odradek.jepsen.ports import Cluster
 
@@ -31,12 +32,6 @@ class Place(NamedTuple):
 
     namespace: str
     address: str
-
-
-class Enter(Protocol):
-    """Runs a command in a network namespace. Raises subprocess.CalledProcessError and TimeoutExpired."""
-
-    def __call__(self, namespace: str, argv: Sequence[str], *, stdin: str | None = None) -> object: ...
 
 
 # -- who is cut from whom (pure)
@@ -103,11 +98,6 @@ def _chain(
     which = [f"tcp {end} {{ {listed} }} " for end in ("sport", "dport")] if ports else [""]
     rules = [f"    {whom} {ends}drop" for ends in which]
     return [f"  chain {name} {{", f"    type filter hook {hook}; policy accept;", *rules, "  }"]
-
-
-def removal(table: str) -> str:
-    """Takes the table away, and is content when there is none."""
-    return f"table ip {table} {{ }}\ndelete table ip {table}\n"
 
 
 # -- the faults

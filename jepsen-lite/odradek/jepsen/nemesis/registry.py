@@ -20,7 +20,7 @@ from odradek.jepsen.nemesis.clocks import ClockStep, ClockStrobe
 from odradek.jepsen.nemesis.composites import Composite
 from odradek.jepsen.nemesis.corruption import Corruption
 from odradek.jepsen.nemesis.cpu import Cpu
-from odradek.jepsen.nemesis.diversions import Diversions
+from odradek.jepsen.nemesis.diversions import Diversions, Enter
 from odradek.jepsen.nemesis.kinds import GROUPS, KINDS, Kind, UnknownKindError, resolve
 from odradek.jepsen.nemesis.membership import LeaderMove, Membership, Reassign
 from odradek.jepsen.nemesis.processes import Kill, Pause
@@ -42,7 +42,7 @@ class Scene:
     keys: Sequence[str]
     workers: Workers | None = None
     diversions: Diversions | None = None
-    enter: partitions.Enter = network.run_in
+    enter: Enter = network.run_in
     wait: Callable[[float], object] = time.sleep
 
 
@@ -90,19 +90,11 @@ def build(step: Step, scene: Scene) -> Nemesis:
     return _FACTORIES[step.name](_Order(step, scene, Random(step.seed), target))
 
 
-def lacking(
-    kinds: Iterable[Kind], capabilities: Collection[str], scene: Scene | None = None
-) -> Mapping[str, Sequence[str]]:
+def lacking(kinds: Iterable[Kind], capabilities: Collection[str]) -> Mapping[str, Sequence[str]]:
     """Kinds that cannot be done here, and what each lacks, to be said aloud and left out of the plan."""
     found = {}
     for kind in kinds:
         lacks = sorted(kind.needs - set(capabilities))
-        if scene is not None and "client" in kind.groups and scene.workers is None:
-            lacks.append("workers")
-        if scene is not None and "link" in kind.groups and scene.diversions is None:
-            lacks.append("proxy")
-        if scene is not None and kind.aims == ("order",) and len(scene.cluster.nodes) < 2:
-            lacks.append("a second node")
         if lacks:
             found[kind.name] = lacks
     return found

@@ -1,4 +1,4 @@
-"""Windows with acknowledgements, gaps between them, and series over time."""
+"""Windows with acknowledgements, and gaps between them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from odradek.jepsen.checkers.availability import NS, Gap, Second, measure, series, span_of_sends
+from odradek.jepsen.checkers.availability import NS, Gap, measure, span_of_sends
 from odradek.jepsen.history import Event, Operation, pair
 
 
@@ -56,15 +56,4 @@ def test_windows_of_another_width_and_span() -> None:
 
 def test_nothing_was_sent() -> None:
     assert measure([]) is None
-    assert series([]) == []
     assert span_of_sends([]) is None
-
-
-def test_a_series_of_acknowledgements_and_latencies() -> None:
-    first, second = series(HISTORY, step_s=0.5)
-    assert first == pytest.approx((0.0, 3, 0.05, 0.07))
-    assert second == pytest.approx((0.5, 2, 0.05, 0.62))
-
-
-def test_seconds_without_an_acknowledgement_have_no_latency() -> None:
-    assert series(HISTORY, span=(10 * NS, 13 * NS))[2] == Second(2.0, 0, None, None)

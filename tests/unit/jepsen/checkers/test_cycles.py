@@ -14,6 +14,7 @@ from odradek.jepsen.checkers import cycles
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.cycles import Edge, components, shortest_cycle
+from odradek.jepsen.checkers.verdict import Policy
 
 OTHER = "q/1"
 
@@ -41,7 +42,7 @@ def test_a_cycle_of_writes(offsets: tuple[int, int], expected: list[str]) -> Non
     found = check(history)
     assert kinds(found) == expected
     for anomaly in found:
-        assert not cycles.is_fatal(anomaly)
+        assert not Policy().is_fatal(anomaly)
         assert [(edge["kind"], edge["key"]) for edge in anomaly.data["edges"]] == [("ww", KEY), ("ww", OTHER)]
         assert [event.process for event in anomaly.evidence] == ["a", "a", "b", "b"]
 
@@ -55,7 +56,7 @@ def test_information_that_flows_in_a_circle() -> None:
     )
     (found,) = check(history)
     assert (found.kind, found.data["pure"], found.data["length"]) == ("G1c", True, 2)
-    assert cycles.is_fatal(found)
+    assert Policy().is_fatal(found)
     assert [edge["kind"] for edge in found.data["edges"]] == ["wr", "wr"]
     assert found.detail.count("polled") == 2
 
@@ -81,7 +82,7 @@ def test_a_cycle_of_a_write_and_a_read() -> None:
     (found,) = check(history)
     assert (found.kind, found.data["pure"]) == ("G1c", False)
     assert {edge["kind"] for edge in found.data["edges"]} == {"ww", "wr"}
-    assert not cycles.is_fatal(found)
+    assert not Policy().is_fatal(found)
 
 
 def test_beside_a_cycle_of_writes_one_with_a_read_is_shown() -> None:
@@ -130,7 +131,7 @@ def test_a_record_that_was_acknowledged_stands_before_those_sent_later() -> None
     (found,) = check(history)
     assert (found.kind, found.data["values"], found.data["offsets"]) == ("realtime-order", [4, 3], [3, 5])
     assert found.data["by"] == "acknowledged"
-    assert cycles.is_fatal(found)
+    assert Policy().is_fatal(found)
 
 
 def test_a_record_that_was_polled_stands_before_those_sent_later() -> None:
@@ -183,7 +184,7 @@ def test_a_poll_of_what_had_not_been_sent() -> None:
     history.send("a", 1, 0)
     (found,) = check(history)
     assert (found.kind, found.data["value"]) == ("G1c-realtime", 1)
-    assert cycles.is_fatal(found)
+    assert Policy().is_fatal(found)
     same = History()
     same.txn("a", got((0, 1)))
     same.send("a", 1, 0)
@@ -258,7 +259,7 @@ def test_a_long_chain_needs_no_recursion() -> None:
 @given(st.integers(0, 2**32))
 def test_a_log_that_keeps_its_promises_is_not_accused(seed: int) -> None:
     found = cycles.check(Analysis.of(simulate(seed).events))
-    assert [anomaly for anomaly in found if cycles.is_fatal(anomaly)] == []
+    assert [anomaly for anomaly in found if Policy().is_fatal(anomaly)] == []
 
 
 @settings(max_examples=25, deadline=None)

@@ -13,6 +13,7 @@ from tests.unit.jepsen.checkers.simulated_log import World, simulate
 from odradek.jepsen.checkers import order
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
+from odradek.jepsen.checkers.verdict import Policy
 from odradek.jepsen.history import Type
 
 
@@ -70,7 +71,7 @@ def test_between_two_polls(second: list[tuple[int, int]], expected: list[str]) -
     assert kinds(found) == expected
     for anomaly in found:
         assert anomaly.data["via"] == "assign"
-        assert order.is_fatal(anomaly)
+        assert Policy().is_fatal(anomaly)
         assert [event.process for event in anomaly.evidence] == ["r", "r"]
 
 
@@ -81,7 +82,7 @@ def test_a_subscriber_may_skip() -> None:
     history.poll("r", (20, 3))
     (found,) = check(history)
     assert (found.kind, found.data["via"]) == ("poll-skip", "subscribe")
-    assert not order.is_fatal(found)
+    assert not Policy().is_fatal(found)
 
 
 @pytest.mark.parametrize(
@@ -157,11 +158,11 @@ def test_sends_of_one_transaction() -> None:
     history.txn("b", sent(5, 3))
     (skip,) = check(history)
     assert (skip.kind, skip.data["between"]) == ("int-send-skip", [5])
-    assert not order.is_fatal(skip)
+    assert not Policy().is_fatal(skip)
     history.txn("c", sent(8, 6), sent(7, 5))
     found = check(history)
     assert kinds(found) == ["int-send-skip", "int-nonmonotonic-send"]
-    assert order.is_fatal(found[1])
+    assert Policy().is_fatal(found[1])
 
 
 def test_sends_of_a_failed_transaction_have_no_order() -> None:
@@ -187,7 +188,7 @@ def test_sends_of_one_process() -> None:
     history.send("b", 4, 1)
     (found,) = check(history)
     assert (found.kind, found.data["values"], found.data["offsets"]) == ("nonmonotonic-send", [2, 4], [2, 1])
-    assert order.is_fatal(found)
+    assert Policy().is_fatal(found)
     assert [(event.process, event.type) for event in found.evidence] == [("b", "invoke"), ("b", "ok")] * 2
 
 
@@ -233,7 +234,7 @@ def test_a_hundred_of_a_kind_and_the_number_of_all() -> None:
 @given(st.integers(0, 2**32))
 def test_a_log_that_keeps_its_promises_is_not_accused(seed: int) -> None:
     found = order.check(Analysis.of(simulate(seed).events))
-    assert [anomaly for anomaly in found if order.is_fatal(anomaly)] == []
+    assert [anomaly for anomaly in found if Policy().is_fatal(anomaly)] == []
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from tests.unit.jepsen.nemesis.fakes import FakeCluster
 
+from odradek.jepsen.nemesis.diversions import removal
 from odradek.jepsen.nemesis.partitions import (
     CLIENTS,
     Partition,
@@ -16,7 +17,6 @@ from odradek.jepsen.nemesis.partitions import (
     apart,
     cut_off,
     cuts_of,
-    removal,
     ring,
     scripts,
     table_name,

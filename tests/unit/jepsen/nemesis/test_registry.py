@@ -54,12 +54,7 @@ def test_unknown_names() -> None:
 
 def test_what_is_lacking() -> None:
     kinds = resolve(["all"])
-    assert lacking(kinds, EVERYTHING, scene()) == {}
+    assert lacking(kinds, EVERYTHING) == {}
     assert lacking(kinds, EVERYTHING - {"nft"})["partition-one"] == ["nft"]
-    assert lacking(resolve(["client", "link-slow"]), EVERYTHING, scene(whole=False)) == {
-        "link-slow": ["proxy"],
-        "client-crash": ["workers"],
-        "zombie-producer": ["workers"],
-    }
     with pytest.raises(LookupError, match="needs the proxy"):
         build(Step(1, 0.0, "link-slow", 1.0, "some", (1,)), scene(whole=False))
