@@ -30,6 +30,7 @@ Valid = bool | Literal["unknown"]
 GAVE_UP = "gave-up"
 
 LOST_BYTES = "unsynced bytes lost in power cuts"
+LOST_ANSWERS = "answers lost on purpose"
 
 ALWAYS_ALLOWED = frozenset({"int-send-skip", "G0", "G0-process", "G0-realtime"})
 ALLOWED_WITH_SUBSCRIBE = frozenset({"poll-skip", "nonmonotonic-poll"})
@@ -82,8 +83,8 @@ class RunFacts:
     """What a run was and did. Times of `recoveries` in seconds; `availability` is a share from 0 to 1.
 
     `operations` counts by f and type; `faults` those that were started, by name; `unread_keys` are keys that no final
-    read reached the end of; `lost_bytes` are those that power cuts took, None when nobody counted; `more` holds what
-    else should be told, as name and text.
+    read reached the end of; `lost_bytes` are those that power cuts took, None when nobody counted; `answers_lost` those
+    of producers, on purpose, None when they had to lose none; `more` holds what else should be told, as name and text.
     """
 
     seed: int
@@ -103,6 +104,7 @@ class RunFacts:
     power_cuts: int = 0
     power_cuts_of_all: int = 0
     lost_bytes: int | None = None
+    answers_lost: int | None = None
     recoveries: Mapping[str, Sequence[float]] = field(default_factory=dict)
     availability: float | None = None
     unread_keys: Sequence[str] = ()
@@ -312,6 +314,8 @@ def promises_of(facts: RunFacts) -> list[Promise]:
                 f"{facts.lost_bytes:,} in {facts.power_cuts} cuts",
             )
         )
+    if facts.answers_lost is not None:
+        promises.append(Promise(LOST_ANSWERS, facts.answers_lost > 0, f"{facts.answers_lost:,}"))
     unread = list(facts.unread_keys)
     shown = ", ".join(unread[:10]) + (", ..." if len(unread) > 10 else "")
     said = f"{len(unread)} not read to the end: {shown}" if unread else "every key was read to its end"

@@ -94,12 +94,13 @@ class Run:
             quiet_writeback(),
             clocks.swept(),
             cluster(flavour_of(options), options.nodes, options.folder, tag, options.image_mib) as nodes,
-            prepared(nodes, options, self._steps) as build,
+            prepared(nodes, options, self._steps) as (build, end_of_losses),
         ):
             self.recorded.logs = {node.id: node.folder / "server.log" for node in nodes.nodes.values()}
             self._set_up(nodes)
             with self._load(nodes, journal) as workers:
                 self._break(nodes, workers, build, journal)
+            self._end_losses(end_of_losses)
             self._read_everything(nodes, journal)
             self._record_in_sync(nodes)
             journal.phase("replicas")
@@ -228,6 +229,13 @@ class Run:
         self.recorded.troubles.append(Anomaly(kind, what))
 
     # -- after
+
+    def _end_losses(self, end: Callable[[], int | None]) -> None:
+        """Final reads do not pass through the proxy."""
+        try:
+            self.recorded.answers_lost = end()
+        except ExceptionGroup as failed:
+            self._trouble(GAVE_UP, f"the proxy was not taken out: {failed}: {failed.exceptions}")
 
     def _read_everything(self, nodes: ServerCluster, journal: Journal) -> None:
         journal.phase("final-reads")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from odradek.jepsen.db.cluster import ServerCluster
 from odradek.jepsen.db.network import entering, run_in
@@ -24,25 +25,35 @@ from odradek.jepsen.run.workers import Workers
 #: The fault of a step, for those workers, on those keys.
 Build = Callable[[Step, Workers, Sequence[str]], Nemesis]
 
+
+class Prepared(NamedTuple):
+    """`build` makes faults. `end_of_losses` lets all answers pass again, which final reads need, and returns how many
+    were lost on purpose so far, None when none had to be; it raises ExceptionGroup when a link is not healed."""
+
+    build: Build
+    end_of_losses: Callable[[], int | None]
+
+
 #: Workloads whose producers lose the answer to every so many of their requests, from the beginning to the end.
 _ANSWERS_LOST_EVERY = 15
 _WITH_LOST_ANSWERS = "idempotent"
 
 
 @contextlib.contextmanager
-def prepared(cluster: ServerCluster, options: Options, steps: Sequence[Step]) -> Iterator[Build]:
+def prepared(cluster: ServerCluster, options: Options, steps: Sequence[Step]) -> Iterator[Prepared]:
     """Before the nodes are started; at the end all links lead straight again, and the proxy is gone."""
     kinds = {step.name for step in steps}
     clocks.prepare(cluster, kinds)
     loses_answers = _WITH_LOST_ANSWERS in options.workloads
     with _diversions(cluster, loses_answers or bool(kinds & set(GROUPS["link"]))) as diversions:
+        standing = None
         if diversions is not None and loses_answers:
-            links.standing_retries(cluster, diversions, _ANSWERS_LOST_EVERY, options.seed)
+            standing = links.standing_retries(cluster, diversions, _ANSWERS_LOST_EVERY, options.seed)
 
         def made(step: Step, workers: Workers, keys: Sequence[str]) -> Nemesis:
             return build(step, Scene(cluster, keys, workers, diversions))
 
-        yield made
+        yield Prepared(made, lambda: None if standing is None else standing.stop().get("answers_dropped", 0))
 
 
 @contextlib.contextmanager

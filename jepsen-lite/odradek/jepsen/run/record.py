@@ -28,12 +28,14 @@ class Recorded:
     """What a run leaves for the checkers. `troubles` are what went wrong with the run itself.
 
     `in_sync` has the nodes that were in sync, by key, after the final reads; `replicas` those nodes that could be read.
+    `answers_lost` are answers that producers lost on purpose; None when they had to lose none.
     """
 
     history: list[Path] = field(default_factory=list)
     topics: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by workload
     ends: Mapping[str, int] = field(default_factory=dict)
     readers: list[FinalReader] = field(default_factory=list)
+    answers_lost: int | None = None
     in_sync: Mapping[str, list[int]] = field(default_factory=dict)
     replicas: Mapping[int, Mapping[str, Replica]] = field(default_factory=dict)
     troubles: list[Anomaly] = field(default_factory=list)

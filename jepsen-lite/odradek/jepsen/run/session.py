@@ -21,6 +21,7 @@ from typing import Any
 from odradek.jepsen.checkers import availability, recovery
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.verdict import (
+    LOST_ANSWERS,
     LOST_BYTES,
     Asked,
     Policy,
@@ -108,7 +109,10 @@ def _told_by(analysis: Analysis, recorded: Recorded) -> dict[str, Any]:
     """The facts that are in the history."""
     cuts, of_all = facts.count_power_cuts(analysis.events)
     available = availability.measure(analysis.operations)
-    lost_bytes = facts.lost_in_power_cuts(analysis.events)
+    lost_bytes, lost_answers = facts.lost_in_power_cuts(analysis.events), recorded.answers_lost
+    more = {LOST_BYTES: f"{lost_bytes:,}"} if cuts else {}
+    if lost_answers is not None:
+        more[LOST_ANSWERS] = f"{lost_answers:,}"
     return {
         "recoveries": recovery.by_name(recovery.measure(analysis.operations, analysis.events)),
         "availability": None if available is None else available.share,
@@ -118,7 +122,8 @@ def _told_by(analysis: Analysis, recorded: Recorded) -> dict[str, Any]:
         "power_cuts": cuts,
         "power_cuts_of_all": of_all,
         "lost_bytes": lost_bytes,
-        "more": {LOST_BYTES: f"{lost_bytes:,}"} if cuts else {},
+        "answers_lost": lost_answers,
+        "more": more,
         "unread_keys": facts.unread(recorded.ends, recorded.keys, recorded.readers, analysis.operations),
     }
 

@@ -11,6 +11,7 @@ import pytest
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.verdict import (
     GAVE_UP,
+    LOST_ANSWERS,
     LOST_BYTES,
     MOST_ANOMALIES,
     MOST_EVENTS,
@@ -231,3 +232,11 @@ def test_power_cuts_that_lose_nothing_prove_nothing(more: Any, kept: bool | None
     assert [promise.kept for promise in promises if promise.name == LOST_BYTES] == (
         [] if kept is None else [kept]
     )
+
+
+def test_producers_that_lost_no_answer_tried_nothing_again() -> None:
+    def kept(lost: int | None) -> list[bool]:
+        promises = promises_of(RunFacts(seed=1, command="run", acknowledged=1, answers_lost=lost))
+        return [promise.kept for promise in promises if promise.name == LOST_ANSWERS]
+
+    assert (kept(None), kept(0), kept(1)) == ([], [False], [True])

@@ -108,3 +108,14 @@ def test_a_node_that_cannot_be_started_again_is_told() -> None:
     run._start_the_rest(cast(Any, nodes))
     assert started == [2]
     assert ["node 3" in trouble.detail for trouble in run.recorded.troubles] == [True]
+
+
+def test_answers_that_were_lost_are_recorded_and_links_that_do_not_heal_are_told() -> None:
+    def fail() -> int:
+        raise ExceptionGroup("healing standing links", [OSError("the proxy is gone")])
+
+    run = _run()
+    run._end_losses(lambda: 5)
+    assert (run.recorded.answers_lost, run.recorded.troubles) == (5, [])
+    run._end_losses(fail)
+    assert [trouble.kind for trouble in run.recorded.troubles] == [GAVE_UP]
