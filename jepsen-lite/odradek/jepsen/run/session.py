@@ -6,6 +6,7 @@ Decides: what of the plan this machine can do, and which files a run leaves. Doe
     history/*.jsonl   what clients and the nemesis did      verdict.json   the verdict, for programs
     node*/server.log  what the nodes said                   report.html    the same for people
     workers.log       what the workers said                 junit.xml      the same for continuous integration
+    recorded.json     what else checkers need
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from odradek.jepsen.nemesis.kinds import resolve
 from odradek.jepsen.nemesis.schedule import AWAIT_IN_SYNC, Step, plan
 from odradek.jepsen.report.html import render
 from odradek.jepsen.report.junit import junit
-from odradek.jepsen.run import facts
+from odradek.jepsen.run import facts, record
 from odradek.jepsen.run.checking import check
 from odradek.jepsen.run.execute import Run
 from odradek.jepsen.run.machine import Survey
@@ -72,6 +73,7 @@ def perform(options: Options, command: str, machine: Survey, say: Say) -> Verdic
     began, started_at = time.monotonic(), datetime.datetime.now(datetime.UTC)
     recorded = Run(options, steps, say).carry_out()
     took = time.monotonic() - began
+    record.save(options.folder, recorded)
     say(f"recorded; checking {sum(path.stat().st_size for path in recorded.history) / 1e6:.0f} MB of history")
     analysis = Analysis.of(join(recorded.history))
     results = check(analysis, recorded)
