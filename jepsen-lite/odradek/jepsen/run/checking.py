@@ -6,7 +6,8 @@ which of them ends a run as invalid (`checkers.verdict`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from odradek.jepsen.checkers import (
@@ -37,20 +38,37 @@ _EXPECTED = (
     r"Read-only file system",
     r"Structure needs cleaning",
 )
+#: Of the traceback of a checker that failed.
+_LINES = 20
 
 
 def check_history(analysis: Analysis, ends: Mapping[str, int]) -> dict[str, Sequence[Anomaly]]:
     """What can be told from the clients' history, and from where every key ended ({key: high watermark})."""
-    return {
-        "queue": queue.check(analysis),
-        "order": order.check(analysis),
-        "cycles": cycles.check(analysis),
-        "watermarks": watermarks.check(analysis.operations, final=ends or None),
-        "groups": groups.check(analysis.operations, analysis.events),
-        "metadata": metadata.check(analysis.operations),
-        "transactions": transactions.check(analysis.operations),
-        "recovery": check_recovery(analysis),
+    checks: dict[str, Callable[[], Sequence[Anomaly]]] = {
+        "queue": lambda: queue.check(analysis),
+        "order": lambda: order.check(analysis),
+        "cycles": lambda: cycles.check(analysis),
+        "watermarks": lambda: watermarks.check(analysis.operations, final=ends or None),
+        "groups": lambda: groups.check(analysis.operations, analysis.events),
+        "metadata": lambda: metadata.check(analysis.operations),
+        "transactions": lambda: transactions.check(analysis.operations),
+        "recovery": lambda: check_recovery(analysis),
     }
+    return {name: guarded(name, check) for name, check in checks.items()}
+
+
+def guarded(name: str, check: Callable[[], Sequence[Anomaly]]) -> Sequence[Anomaly]:
+    """What it finds. A checker that fails decides nothing, and takes nothing from the others."""
+    try:
+        return check()
+    except Exception as error:
+        lines = traceback.format_exception(error)[-_LINES:]
+        told = [line.rstrip() for line in "".join(lines).splitlines()][-_LINES:]
+        return [
+            Anomaly(
+                GAVE_UP, f"{name} failed: {type(error).__name__}: {error}"[:500], data={"traceback": told}
+            )
+        ]
 
 
 def check_recovery(analysis: Analysis) -> list[Anomaly]:
@@ -111,7 +129,16 @@ def check(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]
     """By the name of the checker: everything that is wrong."""
     results = check_history(analysis, recorded.ends)
     if recorded.keys:
-        results["replicas"] = check_replicas(analysis, recorded)
-    results["server-log"] = check_logs(recorded.logs, nodes_with_struck_disks(analysis.events))
-    results["run"] = recorded.troubles
-    return results
+        results["replicas"] = guarded("replicas", lambda: check_replicas(analysis, recorded))
+    return {**results, **check_servers(analysis, recorded)}
+
+
+def check_again(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]]:
+    """The same without the replicas, which are gone when the run is over: see `record.load`."""
+    return {**check_history(analysis, recorded.ends), **check_servers(analysis, recorded)}
+
+
+def check_servers(analysis: Analysis, recorded: Recorded) -> dict[str, Sequence[Anomaly]]:
+    """What servers said, and what went wrong with the run itself."""
+    logs = guarded("server-log", lambda: check_logs(recorded.logs, nodes_with_struck_disks(analysis.events)))
+    return {"server-log": logs, "run": recorded.troubles}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from odradek.jepsen.checkers import cycles
 from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.checkers.replicas import Replica
 from odradek.jepsen.checkers.verdict import GAVE_UP, Policy, RunFacts, judge
 from odradek.jepsen.history import NEMESIS, Event
-from odradek.jepsen.run.checking import check, check_history, check_logs, nodes_with_struck_disks
+from odradek.jepsen.run.checking import check, check_again, check_history, check_logs, nodes_with_struck_disks
 from odradek.jepsen.run.record import Recorded
 
 
@@ -96,3 +99,23 @@ def test_disks_that_were_struck_are_those_of_the_faults_of_this_run() -> None:
 
     faults = [fault("kill", [1]), fault("bit-flip", [2]), fault("disk-full", [3]), fault("power-all", [4])]
     assert nodes_with_struck_disks(faults) == {2, 3}
+
+
+def test_a_checker_that_fails_gives_up_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(analysis: Analysis) -> list[Anomaly]:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(cycles, "check", fail)
+    results = check_history(_lost(), {"q/0": 2})
+    (gave_up,) = results["cycles"]
+    assert gave_up.kind == GAVE_UP and "too deep" in gave_up.detail
+    assert gave_up.data["traceback"][-1] == "RecursionError: too deep"
+    assert [anomaly.kind for anomaly in results["queue"]] == ["lost-write", "unseen"]
+
+
+def test_a_run_is_checked_again_without_its_replicas() -> None:
+    trouble = Anomaly("no-convergence", "late")
+    recorded = Recorded(topics={"queue": {"q": 1}}, ends={"q/0": 1}, troubles=[trouble])
+    results = check_again(_lost(), recorded)
+    assert "replicas" not in results and results["run"] == [trouble]
+    assert "acknowledged-above-watermark" in {anomaly.kind for anomaly in results["watermarks"]}
