@@ -43,6 +43,7 @@ from odradek.jepsen.run.execute import Run
 from odradek.jepsen.run.machine import Survey
 from odradek.jepsen.run.options import Options
 from odradek.jepsen.run.record import Recorded
+from odradek.jepsen.workloads.spec import topics_for
 
 Say = Callable[[str], None]
 
@@ -88,7 +89,7 @@ def perform(options: Options, command: str, machine: Survey, say: Say) -> Verdic
         workloads=options.workloads,
         nemeses=options.nemeses,
         capabilities=machine.capabilities,
-        asked=_asked(options, steps),
+        asked=asked_of(options, steps),
         **_told_by(analysis, recorded),
     )
     verdict = judge(results, Policy(), told)
@@ -96,10 +97,11 @@ def perform(options: Options, command: str, machine: Survey, say: Say) -> Verdic
     return verdict
 
 
-def _asked(options: Options, steps: Sequence[Step]) -> Asked:
+def asked_of(options: Options, steps: Sequence[Step]) -> Asked:
+    """What the run has to do. Records count only if some workload sends any."""
     planned = Counter(step.name for step in steps if step.name != AWAIT_IN_SYNC)
     return Asked(
-        acknowledged=options.acknowledged,
+        acknowledged=options.acknowledged if any(map(topics_for, options.workloads)) else 0,
         faults=options.at_least.get("all", 0),
         power_cuts=options.at_least.get("power", 0),
         power_cuts_of_all=options.at_least.get("power-all", 0),

@@ -11,7 +11,7 @@ from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.verdict import Policy, RunFacts, judge
 from odradek.jepsen.history import Event
 from odradek.jepsen.run.options import Options
-from odradek.jepsen.run.session import steps_of, write
+from odradek.jepsen.run.session import asked_of, steps_of, write
 
 
 def _options(**more: Any) -> Options:
@@ -44,3 +44,10 @@ def test_a_run_leaves_its_verdict_three_times(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "verdict.json").read_text())["seed"] == 5
     assert ElementTree.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
     assert "<html" in (tmp_path / "report.html").read_text()
+
+
+def test_records_are_promised_where_a_workload_sends_some() -> None:
+    def asked(*workloads: str) -> int:
+        return asked_of(_options(workloads=workloads, acknowledged=7), []).acknowledged
+
+    assert (asked("queue"), asked("metadata", "queue"), asked("metadata")) == (7, 7, 0)
