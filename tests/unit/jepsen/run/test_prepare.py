@@ -36,7 +36,7 @@ def test_without_faults_of_links_there_is_no_proxy() -> None:
 
 def test_answers_are_lost_until_the_end_of_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, namespaces = NotedProxy([]), NotedNamespaces([])
-    cluster = named_cluster()
+    cluster = cast(Any, named_cluster())
 
     @contextlib.contextmanager
     def diversions(cluster: Any, needed: bool) -> Iterator[Diversions]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from tests.unit.jepsen.workloads.conftest import Bench, polled, sent
 
@@ -41,7 +42,7 @@ def test_what_is_left_is_told_by_the_status(bench: Bench) -> None:
     known = sent(bench.send(topics, 20))
     ends = {key: 1 + max(offset for where, offset, _ in known if where == key) for key, _, _ in known}
 
-    def status(**options: object) -> int | None:
+    def status(**options: Any) -> int | None:
         spec = bench.spec("kafka-final", topics, **options)
         return run(spec, Writer(Path(spec.history)), threading.Event())
 
