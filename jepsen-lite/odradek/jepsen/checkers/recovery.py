@@ -83,6 +83,7 @@ class _Sends:
             self._in_vain_until.append(in_vain)
         acknowledged = [operation for operation in operations if operation.type == "ok"]
         self._acknowledged = [operation.invoke.time for operation in acknowledged]
+        self._last_answer = max((operation.completion.time for operation in acknowledged), default=0)
         self._first_answer: list[int] = []  # of all from here on
         first = NEVER
         for operation in reversed(acknowledged):
@@ -101,6 +102,11 @@ class _Sends:
         """When the last one was invoked, or until when one was tried that was not acknowledged; 0 without any."""
         return max(self._starts[-1], self._in_vain_until[-1]) if self._starts else 0
 
+    @property
+    def last_answer(self) -> int:
+        """When the last one was acknowledged; 0 without any."""
+        return self._last_answer
+
     def acknowledged_after(self, time: int) -> int | None:
         """When the first answer came to a send that was invoked at `time` or later."""
         place = bisect_left(self._acknowledged, time)
@@ -115,12 +121,7 @@ def measure(
     `operations` are in the order of their invocations, as `history.pair` has them.
     """
     events = list(events)
-    by_key: dict[str, list[Operation]] = defaultdict(list)
-    for operation in operations:
-        for key in {key for key, _ in asked_sends(operation)}:
-            by_key[key].append(operation)
-    given_up = _given_up(events)
-    sends = {key: _Sends(of_key, given_up) for key, of_key in by_key.items()}
+    sends = _by_key(operations, events)
     faults = _faults(events)
     measured = []
     for fault in faults:
@@ -137,6 +138,30 @@ def measure(
             tried = sends[key].tried if key else 0
             measured.append(FaultRecovery(*fault[:5], since, recovered, key, overlaps, tried))
     return measured
+
+
+def stuck(operations: Iterable[Operation], events: Iterable[Event], *, patience_s: float = 10.0) -> list[str]:
+    """Keys that acknowledged nothing more after the last of all faults was healed, though they were written to for so
+    long. Some of them have been acknowledged while the fault lasted, so that they count as recovered from it."""
+    events = list(events)
+    faults = _faults(events)
+    if not faults or any(fault.stop is None for fault in faults):
+        return []
+    healed = max(fault.stop or 0 for fault in faults)
+    return sorted(
+        key
+        for key, sends in _by_key(operations, events).items()
+        if sends.last_answer <= healed and sends.tried >= healed + patience_s * NS
+    )
+
+
+def _by_key(operations: Iterable[Operation], events: Sequence[Event]) -> dict[str, _Sends]:
+    by_key: dict[str, list[Operation]] = defaultdict(list)
+    for operation in operations:
+        for key in {key for key, _ in asked_sends(operation)}:
+            by_key[key].append(operation)
+    given_up = _given_up(events)
+    return {key: _Sends(of_key, given_up) for key, of_key in by_key.items()}
 
 
 #: Names of processes: "x", then "x.1" in its place; "x-2" of several in one, then "x.1-2"; "x+1" after a teardown.

@@ -74,13 +74,19 @@ def guarded(name: str, check: Callable[[], Sequence[Anomaly]]) -> Sequence[Anoma
 def check_recovery(analysis: Analysis) -> list[Anomaly]:
     """`unrecovered`: after a fault was healed, some key was written to and never acknowledged again."""
     never = recovery.unrecovered(recovery.measure(analysis.operations, analysis.events))
-    return [
+    found = [
         Anomaly(
             "unrecovered",
             f"after {one.name} (fault {one.number}) {one.key} acknowledged nothing more",
             data=one.key,
         )
         for one in never
+    ]
+    named = {one.key for one in never}
+    return found + [
+        Anomaly("unrecovered", f"after the last fault was healed {key} acknowledged nothing more", data=key)
+        for key in recovery.stuck(analysis.operations, analysis.events)
+        if key not in named
     ]
 
 

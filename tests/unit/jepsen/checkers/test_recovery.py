@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from odradek.jepsen.checkers.recovery import NS, FaultRecovery, by_name, measure, unrecovered
+from odradek.jepsen.checkers.recovery import NS, FaultRecovery, by_name, measure, stuck, unrecovered
 from odradek.jepsen.history import NEMESIS, Event, pair
 
 _op = iter(range(1_000_000))
@@ -121,6 +121,24 @@ def test_what_a_client_tried_whose_place_was_taken_ended_with_it() -> None:
     assert unrecovered(_measure(*quiet, stuck("s-0.1-3+1"), later)) == []
     assert unrecovered(_measure(*quiet, stuck("s-0.1-3+10"), later)) != []
     assert unrecovered(_measure(*quiet, stuck("s-0-4"), later)) != []
+
+
+def test_a_key_that_is_stuck_from_the_heal_on_is_found_though_it_recovered_before() -> None:
+    parts = (
+        _fault(1, "kill", 10, 20),
+        _send("q/0", 10.1, 10.2),
+        _send("q/0", 19, None),
+        _send("q/1", 19, 20.1),
+        _send("q/1", 20.2, None),
+    )
+    events = sorted((event for part in parts for event in part), key=lambda event: event.time)
+    ended = [*events, *_phase("stopping", 31)]
+    assert unrecovered(measure(pair(ended), ended)) == []
+    assert stuck(pair(ended), ended) == ["q/0"]
+    assert stuck(pair(ended), ended, patience_s=12) == []
+    assert stuck(pair(events), events) == []
+    again = [*ended, *_fault(2, "kill", 25)]
+    assert stuck(pair(again), again) == []
 
 
 def test_a_key_that_was_acknowledged_late_and_then_not_written_to_is_not_stuck() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +120,20 @@ def test_a_run_is_checked_again_without_its_replicas() -> None:
     results = check_again(_lost(), recorded)
     assert "replicas" not in results and results["run"] == [trouble]
     assert "acknowledged-above-watermark" in {anomaly.kind for anomaly in results["watermarks"]}
+
+
+def test_a_key_is_told_that_acknowledges_nothing_after_the_last_heal() -> None:
+    def remark(second: int, f: str, value: Any) -> Event:
+        return Event(second * 10**9, NEMESIS, second, "info", f, value)
+
+    sent = [["send", "q/0", 10]]
+    events = [
+        remark(10, "fault", {"fault": 1, "name": "kill", "phase": "start", "nodes": [1]}),
+        Event(11 * 10**9, "a", 0, "invoke", "send", sent),
+        Event(12 * 10**9, "a", 0, "ok", "send", [["send", "q/0", [0, 10]]]),
+        Event(13 * 10**9, "a", 1, "invoke", "send", [["send", "q/0", 11]]),
+        remark(14, "fault", {"fault": 1, "name": "kill", "phase": "stop", "nodes": [1]}),
+        remark(30, "phase", "stopping"),
+    ]
+    (found,) = check_history(Analysis.of(events), {})["recovery"]
+    assert (found.kind, found.data) == ("unrecovered", "q/0")
