@@ -65,9 +65,12 @@ class Composite:
                 self._wait(self._apart_s)
             try:
                 did[part.name] = part.stop()
-            except Exception as error:  # the others are healed all the same
+            except Exception as error:  # the others are healed all the same, and this one by the next stop
                 failed.append(error)
+                self._started.append(part)
         if failed:
+            if not self._first_heals_first:
+                self._started.reverse()
             raise ExceptionGroup(f"healing {self._name}", failed)
         nodes: set[int] = set()
         for done in did.values():

@@ -72,3 +72,7 @@ def test_a_part_that_does_not_heal_keeps_none_from_healing() -> None:
     with pytest.raises(ExceptionGroup, match="healing a-b"):
         fault.stop()
     assert notes[-1] == "stop a"
+    with pytest.raises(ExceptionGroup, match="healing a-b"):
+        fault.stop()
+    assert notes[-1] == "stop b", "what was not healed is healed by the next stop, and nothing else"
+    assert notes.count("stop a") == 1
