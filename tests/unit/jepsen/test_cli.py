@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from odradek.jepsen.checkers import queue
+from odradek.jepsen.checkers.analysis import Analysis
 from odradek.jepsen.checkers.anomaly import Anomaly
 from odradek.jepsen.cli import EXIT_NOT_RUN, EXIT_USAGE, _command, _parser, main, options_of, pairs
 from odradek.jepsen.db import capabilities, control_groups, image, leftovers
@@ -62,14 +62,14 @@ def test_wrong_options_say_what_is_allowed(
 
 
 @pytest.mark.parametrize("error", [KeyError("q/0"), ValueError("broken"), AssertionError("broken")])
-def test_an_error_of_a_checker_is_no_verdict_and_no_wrong_option(
+def test_an_error_of_the_harness_is_no_verdict_and_no_wrong_option(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
         raise error
 
     _history(tmp_path, 1)
-    monkeypatch.setattr(queue, "check", broken)
+    monkeypatch.setattr(Analysis, "of", broken)
     assert main(["check", str(tmp_path)]) == EXIT_NOT_RUN
     assert "Traceback" in capsys.readouterr().err
 
