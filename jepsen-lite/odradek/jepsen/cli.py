@@ -187,23 +187,20 @@ def _canary(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _check(given: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Everything that is in the folder; replicas only if the record of the run has them."""
+    """Everything that is in the folder. The replicas were gone when the run was over."""
     from odradek.jepsen.checkers.analysis import Analysis
     from odradek.jepsen.checkers.verdict import GAVE_UP, Policy
     from odradek.jepsen.history import join
-    from odradek.jepsen.run import checking
+    from odradek.jepsen.run.checking import check_again
 
     inside = given.folder / "history"
     paths = sorted((inside if inside.is_dir() else given.folder).glob("*.jsonl"))
     if not paths:
         raise UsageError(f"{given.folder}: there is no *.jsonl in it")
     recorded = _recorded(given.folder)
+    recorded.logs = _logs_in(given.folder)
     analysis = Analysis.of(join(paths))
-    results = checking.check_history(analysis, recorded.ends)
-    if recorded.replicas:
-        results["replicas"] = checking.check_replicas(analysis, recorded)
-    results["server-log"] = checking.check_logs(_logs_in(given.folder))
-    results["run"] = recorded.troubles
+    results = check_again(analysis, recorded)
     fatal = unknown = 0
     for checker, anomalies in results.items():
         say(f"{checker}: {len(anomalies)} anomalies")
@@ -217,13 +214,13 @@ def _check(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 def _recorded(folder: Path) -> Recorded:
     from odradek.jepsen.run import record
 
-    load = getattr(record, "load", None)
-    if load is None or not (folder / "recorded.json").exists():
+    try:
+        return record.load(folder)
+    except FileNotFoundError:
         say("what the run recorded beside its history is not here: nothing is known of the ends of the logs")
         return record.Recorded()
-    found = load(folder)
-    assert isinstance(found, record.Recorded), found
-    return found
+    except ValueError as damaged:
+        raise NotRun(str(damaged)) from damaged
 
 
 def _logs_in(folder: Path) -> dict[int, Path]:

@@ -142,15 +142,14 @@ def test_what_the_nodes_said_is_checked_again(tmp_path: Path, capsys: pytest.Cap
     assert "server-crash" in capsys.readouterr().out
 
 
-def test_what_the_run_recorded_is_checked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_the_run_recorded_is_checked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _history(tmp_path, 1)
-    (tmp_path / "recorded.json").write_text("{}")
-    loaded = record.Recorded(troubles=[Anomaly("server-ended", "node 2 ended")])
-    monkeypatch.setattr(record, "load", lambda folder: loaded, raising=False)
+    record.save(tmp_path, record.Recorded(troubles=[Anomaly("server-ended", "node 2 ended")]))
     assert main(["check", str(tmp_path)]) == 1
     assert "node 2 ended" in capsys.readouterr().out
+    (tmp_path / record.FILE).write_text("{}")
+    assert main(["check", str(tmp_path)]) == EXIT_NOT_RUN
+    assert "recorded.json" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_history_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
