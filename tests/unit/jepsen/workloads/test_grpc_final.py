@@ -6,9 +6,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.unit.jepsen.workloads.conftest import Bench, polled, sent
 
+from odradek.client.consumer import Consumer
+from odradek.client.errors import OdradekError
 from odradek.jepsen.history import Writer
+from odradek.jepsen.workloads import grpc_final
 from odradek.jepsen.workloads.grpc_final import run
 
 
@@ -48,3 +52,26 @@ def test_what_is_left_is_told_by_the_status(bench: Bench) -> None:
 
     assert status(until=ends) == 0
     assert status(until={**ends, "grpc-final-status/0": 10_000}, limit_s=1.0) == 1
+
+
+def test_after_an_error_it_goes_on_from_where_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Consumer):
+        """Every second poll of all of them fails."""
+
+        polls = 0
+
+        async def poll(self, *asked: Any, **more: Any) -> Any:
+            Failing.polls += 1
+            if Failing.polls % 2 == 0:
+                raise OdradekError("UNKNOWN_SERVER_ERROR")
+            return await super().poll(*asked, **more)
+
+    topics = bench.topic("grpc-final-failing")
+    known = sent(bench.send(topics, 300))
+    ends = {key: 1 + max(offset for where, offset, _ in known if where == key) for key, _, _ in known}
+    monkeypatch.setattr(grpc_final, "Consumer", Failing)
+    monkeypatch.setattr(grpc_final, "_MAX_RECORDS", 100)
+    events = bench.run(bench.spec("grpc-final", topics, until=ends), lambda events: False)
+    assert "fail" in {event.type for event in events}
+    read = polled(events)
+    assert len(read) == len(set(read)) and set(read) == known
