@@ -36,7 +36,8 @@ mutants: $(VENV)/.installed-test ## nodes with planted faults, each of which the
 	$(PY) -m tests.sim.mutants $(ARGS)
 
 # The shortest run that holds what is promised of it: 30 faults, 8 power cuts, 2 of them on all nodes, 200,000 records.
-JEPSEN := --workload all --nemesis default --seconds 360 --at-least all=30,power=8,power-all=2 --acknowledged 200000
+JEPSEN := --workload all --nemesis default --seconds 360 --at-least all=30,power=8,power-all=2
+JEPSEN += --acknowledged 200000 --rate 2500
 
 jepsen: $(VENV)/.installed-test jepsen-tools ## six minutes of faults on real processes, as root (SEED=7, ARGS="--nodes 5"): jepsen-lite/README.md
 	$(PY) -m odradek.jepsen run $(JEPSEN) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -30,6 +30,7 @@ class Place:
     replicas: tuple[int, ...] = NODES
     partition_epoch: int = 0
     eligible_leader_replicas: tuple[int, ...] = ()
+    directories: tuple[bytes, ...] = ()
 
 
 @dataclass

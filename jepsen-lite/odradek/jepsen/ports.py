@@ -143,7 +143,7 @@ class Cluster(Protocol):
 
 
 class Nemesis(Protocol):
-    """One kind of fault. `start` breaks, `stop` heals what that start broke; both return what they did, for the history.
+    """One kind of fault. `start` breaks, `stop` heals what that start broke; both return what they did.
 
     An instance is one fault: it is started once and stopped once, and keeps between the two what healing needs.
     """
