@@ -239,8 +239,9 @@ def _checked(directory: str, data: bytes) -> bytes:
     told, mark, crc = data.rpartition(_CRC_LINE)
     if mark and crc.strip() != _crc_of(told):
         raise ConfigError(
-            f"{directory}/{META_PROPERTIES} is damaged (its checksum is not {crc.strip().decode(errors='replace')}): "
-            "restore it, or give the node an empty directory if other nodes have its data"
+            f"{directory}/{META_PROPERTIES} is not what was written (its checksum is {_crc_of(told).decode()}):"
+            " restore it, or give the node an empty directory if other nodes have its data; whoever has changed"
+            f" it on purpose takes the line {_CRC_LINE.decode()}... out"
         )
     return data
 
