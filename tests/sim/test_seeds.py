@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 100
+SEEDS = 40
 
 
 def simulate(*arguments: str) -> str:
