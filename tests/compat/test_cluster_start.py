@@ -40,6 +40,7 @@ def assert_told_once(server: Server, *words: str) -> None:
     told = lines_with(server, *words)
     who = {(line.split()[2], line.partition("node ")[2][:1]) for line in told}
     assert len(who) == len(told) <= 4, told
+    assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.parametrize("order", [(3, 1, 2), (2, 3, 1)])
