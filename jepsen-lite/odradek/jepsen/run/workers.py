@@ -125,7 +125,11 @@ class Workers:
 
     def stop(self) -> None:
         """Tell all to finish what is under way, and wait. Raises WorkerFailed if one of all that there ever were ended
-        badly: by itself, with another status than that of a worker that was stopped, or not in time."""
+        badly: by itself, or with another status than that of a worker that was stopped.
+
+        One that takes too long is killed, and that is no failure: what it has not told is open in its history. (A
+        consumer of librdkafka may wait in its `close` for a coordinator that it has lost.)
+        """
         everyone = [*self._running.values(), *self._replaced]
         for running in everyone:
             self._look_at(running)
@@ -137,10 +141,9 @@ class Workers:
             try:
                 status = running.process.wait(max(0.01, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self._failures.append(f"{name} did not end within {_ENDS_WITHIN_S:.0f} s")
-            else:
-                if name not in self._killed and status not in _STOPPED:
-                    self._failures.append(f"{name} ended with status {status}")
+                continue
+            if name not in self._killed and status not in _STOPPED:
+                self._failures.append(f"{name} ended with status {status}")
         self.close()
         failures, self._failures = self._failures, []
         if failures:
