@@ -386,7 +386,6 @@ class ConsumerState:
         for _, promise in [*self._commits.values(), *self._seeks.values()]:
             if promise is not None and not promise.done():
                 promise.set_exception(error)
-                promise.exception()  # who waited may have been cancelled: then nobody asks, and that is no mistake
         self._commits.clear()
         self._seeks.clear()
 
