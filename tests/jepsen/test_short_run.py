@@ -15,9 +15,8 @@ import pytest
 
 from odradek.jepsen.db.capabilities import probe
 
-#: Without metadata, as long as jepsen-lite/README.md has an open finding of it.
 _RUN = (
-    "run --workload queue,idempotent,groups --nemesis default --seconds 55 --interval 12-16 --spacing 3-6 --quiet 0 "
+    "run --workload all --nemesis default --seconds 55 --interval 12-16 --spacing 3-6 --quiet 0 "
     "--at-least all=6,power=2,power-all=1 --acknowledged 2000 --seed 20"
 )
 

@@ -199,9 +199,7 @@ class PartitionLog:
         if local is None or local.damaged_offset < 0:
             return False
         try:
-            self.home.on_truncated(
-                self.name, local.damaged_offset
-            )  # so it is checked, and cut, from there on
+            self.home.on_truncated(self.name, local.damaged_offset)  # it is checked, and cut, from there
         except DiskError as error:
             self.home.on_error(error)
         self._unload()

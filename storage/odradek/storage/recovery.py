@@ -14,9 +14,11 @@ that is missing, damaged or contradicts the batches is rebuilt from all headers,
 the last good one. A snapshot knows one batch per producer: up to four more come from the headers before it, so that
 after a clean end a producer's retries are recognized as well as before.
 
-What lies before the recovery point was synced and whole once, and whatever is wrong with it now is rot: nothing may be
-cut there, for this may be the only replica. It is looked for all the same, in the youngest bytes of the logs that are
-loaded first (64 MiB of a directory), and told as `damaged_offset`, so that a follower can fetch it again.
+What lies before the recovery point was synced and whole once, and whatever is wrong with it now is rot: nothing is cut
+there for a wrong checksum, since this may be the only replica. (A batch whose length has rotted ends the log even so,
+if it lies behind the last index entry: nobody can say where the next one begins.) It is looked for all the same, in the
+youngest bytes of the logs that are loaded first (64 MiB of a directory), and told as `damaged_offset`, so that a
+follower can fetch it again.
 
 Source: Kafka's LogLoader and LogSegment.recover; "Protocol-Aware Recovery" (Alagappan and others, FAST 2018).
 """
@@ -43,7 +45,7 @@ from odradek.storage.disk import Buffer, Disk, MissingFileError
 from odradek.storage.leader_epoch_cache import CorruptCheckpoint, LeaderEpochCache, decode
 from odradek.storage.log_dir import STRAY_SUFFIX, LogDir
 from odradek.storage.producer_state import ProducerState
-from odradek.storage.segment import Segment, segment_name
+from odradek.storage.segment import CorruptSegmentError, Segment, segment_name
 from odradek.storage.segments import Segments
 
 log = logging.getLogger(__name__)
@@ -268,10 +270,10 @@ class _Loader:
 
     def _scan(self, segment: Segment, position: int) -> int:
         """Take in all whole batches from `position` on; where they end."""
-        is_first = True
+        is_first, start = True, position
         for at, header in scan_checked(segment, position, self._recovery_point):
-            if header.base_offset < segment.next_offset:
-                break
+            if header.base_offset != segment.next_offset and (at != start or not start):
+                break  # no log is compacted: each batch begins where the one before ends
             segment.note(at, header, self._interval)
             if is_first and self._epochs.epoch_for(header.base_offset) != header.partition_leader_epoch:
                 # The file is replaced without a sync; a power cut may have brought back an older one, which
@@ -327,17 +329,20 @@ class _Loader:
             stop = entries[number + 1].start_offset if number + 1 < len(entries) else end
             if stop <= first:
                 continue
-            if self._epoch_at(max(start, first)) != epoch or self._epoch_at(stop - 1) != epoch:
-                return False
+            try:
+                if self._epoch_at(max(start, first)) != epoch or self._epoch_at(stop - 1) != epoch:
+                    return False
+            except CorruptSegmentError as error:
+                # Batches that cannot be walked through say nothing of their epochs, and would make a worse file.
+                log.warning("%s: %s", self._path, error)
         return True
 
     def _epoch_at(self, offset: int) -> int:
         """Of the batch that holds the offset, or of the next one; -1 when there is none."""
         for segment in reversed(self._segments):
             if segment.base_offset <= offset:
-                for _, header in segment.scan(segment.locate(offset)):
-                    return header.partition_leader_epoch
-                return -1
+                found = segment.open().pread(segment.locate(offset), HEADER_SIZE)
+                return parse_header(found).partition_leader_epoch if len(found) == HEADER_SIZE else -1
         return -1
 
     # producers
@@ -417,10 +422,13 @@ def parse_marker(records: Buffer, position: int, header: BatchHeader) -> EndTxnM
 
 
 def _end_of_whole_batches(segment: Segment, position: int) -> int:
-    """The offset after the last batch from the position on that is whole and intact."""
+    """The offset after the last batch from the position on that is whole and intact.
+
+    The checksum does not cover a batch's offset, but each begins where the one before ends, as in `_scan`.
+    """
     end = segment.base_offset
-    for _, header in scan_checked(segment, position):
-        if header.base_offset < end:
+    for at, header in scan_checked(segment, position):
+        if header.base_offset != end and (at != position or not position):
             break
         end = header.last_offset + 1
     return end

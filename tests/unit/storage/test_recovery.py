@@ -70,7 +70,7 @@ def test_a_killed_process_loses_nothing() -> None:
     assert append(log, 2).base_offset == 60
 
 
-def _rotten(batch_number: int) -> Storage:
+def _rotten(batch_number: int, byte: int = 80) -> Storage:
     """30 batches of two records, all below the recovery point; a bit of one has turned while nobody looked."""
     storage = Storage()
     _fill(storage)
@@ -78,7 +78,7 @@ def _rotten(batch_number: int) -> Storage:
     storage.dirs.dirs[0].save_recovery_points()
     segments = sorted(name for name in storage.disk.listdir("data/t-0") if name.endswith(".log"))
     assert len(segments) > 2
-    position = batch_number * _size() + 80
+    position = batch_number * _size() + byte
     for name in segments:
         size = len(storage.disk.read(f"data/t-0/{name}"))
         if position < size:
@@ -107,6 +107,19 @@ def test_a_follower_cuts_what_has_rotted_and_all_that_follows(number: int) -> No
     assert not log.mend()
     storage.kill()
     _check(storage.open(SMALL), 2 * number)
+
+
+@pytest.mark.parametrize("number", [0, 4, 8, 13])
+@pytest.mark.parametrize("byte", [0, 8, 11, 16, 26])
+def test_a_log_whose_frames_have_rotted_is_loaded_and_can_be_mended(number: int, byte: int) -> None:
+    """Offset, length, magic or the number of records: whatever lies before it is there."""
+    log = _rotten(number, byte).open(SMALL)
+    local = log.load()
+    assert local is not None
+    assert log.log_end_offset == 60
+    assert local.damaged_offset == 2 * number
+    assert log.mend()
+    assert log.log_end_offset == 2 * number
 
 
 def test_a_whole_log_has_nothing_to_mend() -> None:

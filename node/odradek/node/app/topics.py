@@ -89,6 +89,6 @@ async def _or_fail_all(
     try:
         return await work
     except ControllerError as error:
-        return [
-            TopicOutcome(name, error.error, str(error), topic_id) for name, topic_id in dict.fromkeys(asked)
-        ]
+        # Not NOT_CONTROLLER for what may be done yet: it would be asked for again, and these must not be done twice.
+        told = ErrorCode.REQUEST_TIMED_OUT if error.is_undecided else error.error
+        return [TopicOutcome(name, told, str(error), topic_id) for name, topic_id in dict.fromkeys(asked)]

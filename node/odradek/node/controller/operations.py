@@ -52,10 +52,15 @@ class MetadataLog(Protocol):
 
 
 class ControllerError(Exception):
-    """A change that was not made, or whose outcome is not known: the code for everything that was asked."""
+    """A change that was not made, or whose outcome is not known: the code for everything that was asked.
 
-    def __init__(self, error: ErrorCode, message: str) -> None:
+    `is_undecided`: it was proposed, and leadership was lost; it may be agreed on yet. Whoever may make it twice can try
+    again as NOT_CONTROLLER says; whoever may not must not.
+    """
+
+    def __init__(self, error: ErrorCode, message: str, *, is_undecided: bool = False) -> None:
         self.error = error
+        self.is_undecided = is_undecided
         super().__init__(message)
 
 
@@ -180,7 +185,8 @@ def _controller_error(error: BaseException) -> ControllerError:
         return ControllerError(ErrorCode.POLICY_VIOLATION, f"the change is too large: {error}")
     if isinstance(error, ProposalQueueFullError):
         return ControllerError(ErrorCode.REQUEST_TIMED_OUT, str(error))
-    return ControllerError(ErrorCode.NOT_CONTROLLER, f"the change may not have been agreed on: {error}")
+    message = f"the change may not have been agreed on: {error}"
+    return ControllerError(ErrorCode.NOT_CONTROLLER, message, is_undecided=True)
 
 
 def _answer(answers: _Answers) -> None:

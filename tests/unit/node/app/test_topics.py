@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+
 from tests.unit.node.controller.metadata_node import MetadataNode
 
 from odradek.node.controller.topics import MorePartitions, NewTopic
 from odradek.proto.kafka.errors import ErrorCode
+from odradek.raft.ports import NotLeaderError
 
 ZERO = bytes(16)
 
@@ -46,6 +49,20 @@ async def test_deletion_can_be_switched_off() -> None:
     (outcome,) = await node.topics.delete_topics([("t", ZERO)], timeout_ms=1000)
     assert outcome.error is ErrorCode.TOPIC_DELETION_DISABLED
     assert "t" in node.image.topics_by_name
+
+
+async def test_what_may_be_agreed_on_yet_is_not_told_as_undone() -> None:
+    """NOT_CONTROLLER would be asked for again elsewhere, and met by the topic that this very request has made."""
+    node = await MetadataNode().start(NewTopic("b"))
+    refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    refused.set_exception(NotLeaderError(2))
+    node.log.propose = lambda data: refused  # type: ignore[method-assign]
+    outcomes = [
+        *await node.topics.create_topics([NewTopic("a")], validate_only=False, timeout_ms=9),
+        *await node.topics.delete_topics([("b", ZERO)], timeout_ms=9),
+        *await node.topics.create_partitions([MorePartitions("b", 2)], validate_only=False, timeout_ms=9),
+    ]
+    assert [one.error for one in outcomes] == [ErrorCode.REQUEST_TIMED_OUT] * 3
 
 
 async def test_without_a_controller_every_topic_has_the_error_once() -> None:

@@ -178,4 +178,5 @@ async def test_what_waits_when_leadership_is_lost_is_never_begun(controller: Con
         with pytest.raises(ControllerError) as caught:
             await task
         assert caught.value.error is ErrorCode.NOT_CONTROLLER
+        assert caught.value.is_undecided is (task is first)
     assert not log.waiting
