@@ -31,7 +31,7 @@ from odradek.storage.local_log import LocalLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dir import LogDir
 from odradek.storage.producer_snapshots import StoredProducers
-from odradek.storage.producer_state import ActiveProducer
+from odradek.storage.producer_state import ActiveProducer, Patience
 from odradek.storage.recovery import load_log
 from odradek.storage.retention import NEVER
 from odradek.storage.segments import Segments, must_roll
@@ -253,9 +253,9 @@ class PartitionLog:
         leader_epoch: int,
         now_ms: int,
         produce_version: int = 13,
-        after_refusal: bool = False,
+        patience: Patience | None = None,
     ) -> AppendResult:
-        """Append a produced batch, stamped in place: `records` is writable. `after_refusal`: `ProducerState.check`."""
+        """Append a produced batch, stamped in place: `records` is writable. `patience`: `ProducerState.check`."""
         local = self._local
         if local is None or self.home.error is not None:
             local = self.load(now_ms)
@@ -269,7 +269,7 @@ class PartitionLog:
         buffer, header, base_offset, last_offset, max_timestamp, append_time_ms = found
         is_idempotent = header.producer_id >= 0
         if is_idempotent:
-            verdict = self._producers.state.check(header, after_refusal=after_refusal)
+            verdict = self._producers.state.check(header, patience=patience)
             if verdict is not None:
                 return refused(verdict, config, self._start)
         size = len(buffer)

@@ -16,41 +16,33 @@ the last one, or in a later epoch; one from before that is not among the last is
 Expiry: Kafka counts from the newest timestamp in the batches. A producer of old timestamps would expire while it
 writes, so here `update` may be told the time of the append, and the later of the two counts.
 
-Source: KIP-98, KIP-360, KIP-890; ProducerStateManager, ProducerAppendInfo, ProducerStateEntry of Kafka 4.3. Snapshots
-are its ProducerSnapshot (version 1): int16 version, uint32 CRC-32C of all that follows, int32 count, and 46 bytes for
-each producer with its last batch only; `refill` brings back the other four from the headers in the log.
+Source: KIP-98, KIP-360, KIP-890; ProducerStateManager, ProducerAppendInfo, ProducerStateEntry of Kafka 4.3. A snapshot
+has the last batch of each producer only; `refill` brings back the other four from the headers in the log.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
-
-import google_crc32c
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
 
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.proto.kafka.record_batch import (
-    MAX_SEQUENCE,
-    NO_PRODUCER_EPOCH,
-    NO_SEQUENCE,
-    BatchHeader,
-    EndTxnMarker,
+from odradek.proto.kafka.record_batch import MAX_SEQUENCE, BatchHeader, EndTxnMarker
+from odradek.storage.producer_entry import (
+    BATCHES_RETAINED,
+    FIRST_SPARSE_PRODUCER_ID,
+    NO_OFFSET,
+    CorruptSnapshot,
+    ProducerEntry,
+    RetainedBatch,
+    decode_snapshot,
+    encode_snapshot,
 )
 
-BATCHES_RETAINED: Final = 5
 DEFAULT_MAX_PRODUCERS: Final = 20_000
 """Producer ids per partition, about 600 bytes each."""
-FIRST_SPARSE_PRODUCER_ID: Final = 1 << 62
-NO_OFFSET: Final = -1
-NO_COORDINATOR_EPOCH: Final = -1
 
 _MAX_EPOCH: Final = 32767
 _EVICTION_TRIES: Final = 16
-_SNAPSHOT_VERSION: Final = 1
-_SNAPSHOT_HEAD: Final = struct.Struct(">hIi")
-_SNAPSHOT_ENTRY: Final = struct.Struct(">qhiqiqiq")
-_CRC_END: Final = 6
 
 
 class Duplicate(NamedTuple):
@@ -74,28 +66,6 @@ class CompletedTxn(NamedTuple):
     """Once this transaction is settled; belongs in the transaction index entry of an aborted one."""
 
 
-class CorruptSnapshot(NamedTuple):
-    """The snapshot cannot be used; the state has to be rebuilt from an older one, or from the log."""
-
-    reason: str
-
-
-class RetainedBatch(NamedTuple):
-    last_sequence: int
-    last_offset: int
-    offset_delta: int
-    timestamp: int
-
-    @property
-    def base_offset(self) -> int:
-        return self.last_offset - self.offset_delta
-
-    @property
-    def first_sequence(self) -> int:
-        """Counted back from the last one, below 0 to the top of the range."""
-        return (self.last_sequence - self.offset_delta) & MAX_SEQUENCE
-
-
 class ActiveProducer(NamedTuple):
     """One producer as DescribeProducers shows it."""
 
@@ -107,47 +77,11 @@ class ActiveProducer(NamedTuple):
     current_txn_start_offset: int
 
 
-class ProducerEntry:
-    """State of one producer id. Changed only by `ProducerState`."""
+class Patience(Protocol):
+    """Who is asked to send again what leaves some out."""
 
-    __slots__ = (
-        "batches",
-        "coordinator_epoch",
-        "epoch",
-        "last_offset",
-        "last_timestamp",
-        "producer_id",
-        "seen_ms",
-        "txn_first_offset",
-    )
-
-    def __init__(self, producer_id: int, epoch: int = NO_PRODUCER_EPOCH) -> None:
-        self.producer_id = producer_id
-        self.epoch = epoch
-        self.coordinator_epoch = NO_COORDINATOR_EPOCH
-        self.last_timestamp = -1
-        self.seen_ms = -1
-        """Last append as far as expiry counts: the batch's timestamp, or the clock where that was later."""
-        self.txn_first_offset = NO_OFFSET
-        self.batches: list[RetainedBatch] = []
-        """Oldest first, at most BATCHES_RETAINED."""
-        self.last_offset = NO_OFFSET
-        """Of the newest batch or marker that changed this entry."""
-
-    @property
-    def last_sequence(self) -> int:
-        return self.batches[-1].last_sequence if self.batches else NO_SEQUENCE
-
-    def find(self, first_sequence: int, last_sequence: int) -> RetainedBatch | None:
-        for batch in self.batches:
-            if batch.last_sequence == last_sequence and batch.first_sequence == first_sequence:
-                return batch
-        return None
-
-    def set_epoch(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch = epoch
-            self.batches.clear()
+    def asks_again(self, producer_id: int, last_offset: int) -> bool:
+        """`last_offset`: of the producer's last batch here, -1 if it is not known."""
 
 
 class ProducerState:
@@ -180,22 +114,25 @@ class ProducerState:
     # ---- judging a client's batch
 
     def check(
-        self, header: BatchHeader, *, first_sequence_is_zero: bool = False, after_refusal: bool = False
+        self, header: BatchHeader, *, first_sequence_is_zero: bool = False, patience: Patience | None = None
     ) -> Duplicate | ErrorCode | None:
         """Judge a data batch from a client; None when it may be appended. Changes nothing.
 
         `first_sequence_is_zero`: the producer follows transactions V2, which start every epoch at
         sequence 0, so a producer that is not known here may not start elsewhere.
-        `after_refusal`: until a moment ago this replica refused what producers sent. One that is not known here has to
-        begin at sequence 0 then, or else it is asked to send again (NOT_LEADER_OR_FOLLOWER): a batch before this one
-        was refused, and a client takes the success of the later one for that of both.
+        `patience` may have a batch that leaves some out, as one does of a producer that is not known here and does not
+        begin at sequence 0, asked for again (NOT_LEADER_OR_FOLLOWER). Without it, it is out of order, or taken.
         """
         if header.producer_id < 0:
             return None
         entry = self._entries.get(header.producer_id)
         first = header.base_sequence
         if entry is None:
-            if after_refusal and first > 0 and header.producer_id < FIRST_SPARSE_PRODUCER_ID:
+            if (
+                first > 0
+                and header.producer_id < FIRST_SPARSE_PRODUCER_ID
+                and _asks(patience, header, NO_OFFSET)
+            ):
                 return ErrorCode.NOT_LEADER_OR_FOLLOWER
             return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER if first_sequence_is_zero and first != 0 else None
         if entry.epoch == header.producer_epoch:
@@ -204,7 +141,9 @@ class ProducerState:
                 return Duplicate(batch.base_offset, batch.last_offset, batch.timestamp)
         elif header.producer_epoch < entry.epoch:
             return ErrorCode.INVALID_PRODUCER_EPOCH
-        if not _is_in_sequence(entry, header, first_sequence_is_zero):
+        if not entry.is_next(header, first_sequence_is_zero):
+            if entry.is_ahead(header) and _asks(patience, header, entry.last_offset):
+                return ErrorCode.NOT_LEADER_OR_FOLLOWER
             return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
         if entry.txn_first_offset != NO_OFFSET and not header.is_transactional:
             return ErrorCode.INVALID_TXN_STATE
@@ -267,7 +206,7 @@ class ProducerState:
         batches = entry.batches
         if len(batches) >= BATCHES_RETAINED:
             del batches[0]
-        batches.append(_retained(header))
+        batches.append(RetainedBatch.of(header))
         if header.is_transactional and entry.txn_first_offset == NO_OFFSET:
             entry.txn_first_offset = header.base_offset
             self._open[header.base_offset] = entry.producer_id
@@ -429,71 +368,8 @@ class ProducerState:
             )
             is_older = header.last_offset < oldest.base_offset and header.producer_epoch == entry.epoch
             if is_next and is_older and not header.is_control:
-                entry.batches.insert(0, _retained(header))
+                entry.batches.insert(0, RetainedBatch.of(header))
 
 
-def _retained(header: BatchHeader) -> RetainedBatch:
-    delta = header.last_offset_delta
-    return RetainedBatch(header.last_sequence, header.last_offset, delta, header.max_timestamp)
-
-
-def _is_in_sequence(entry: ProducerEntry, header: BatchHeader, first_sequence_is_zero: bool) -> bool:
-    first = header.base_sequence
-    is_sparse = entry.producer_id >= FIRST_SPARSE_PRODUCER_ID
-    if header.producer_epoch != entry.epoch:
-        return first == 0 or is_sparse or entry.epoch == NO_PRODUCER_EPOCH
-    if not entry.batches and first_sequence_is_zero:
-        return first == 0
-    last = entry.last_sequence
-    if entry.epoch == NO_PRODUCER_EPOCH or (is_sparse and first > last):
-        return True
-    return first == last + 1 or (first == 0 and last == MAX_SEQUENCE)
-
-
-def encode_snapshot(entries: Iterable[ProducerEntry]) -> bytes:
-    """Kafka's ProducerSnapshot, version 1."""
-    out = bytearray(_SNAPSHOT_HEAD.size)
-    count = 0
-    for entry in entries:
-        last = entry.batches[-1] if entry.batches else RetainedBatch(NO_SEQUENCE, NO_OFFSET, 0, -1)
-        out += _SNAPSHOT_ENTRY.pack(
-            entry.producer_id,
-            entry.epoch,
-            last.last_sequence,
-            last.last_offset,
-            last.offset_delta,
-            entry.last_timestamp,
-            entry.coordinator_epoch,
-            entry.txn_first_offset,
-        )
-        count += 1
-    struct.pack_into(">i", out, _CRC_END, count)
-    _SNAPSHOT_HEAD.pack_into(out, 0, _SNAPSHOT_VERSION, google_crc32c.value(bytes(out[_CRC_END:])), count)
-    return bytes(out)
-
-
-def decode_snapshot(data: bytes) -> list[ProducerEntry] | CorruptSnapshot:
-    """The entries of a snapshot file; CorruptSnapshot for anything that its CRC or its size gives away."""
-    if len(data) < _SNAPSHOT_HEAD.size:
-        return CorruptSnapshot(f"{len(data)} bytes are no snapshot")
-    version, crc, count = _SNAPSHOT_HEAD.unpack_from(data)
-    if version != _SNAPSHOT_VERSION:
-        return CorruptSnapshot(f"snapshot version {version}")
-    if google_crc32c.value(bytes(data[_CRC_END:])) != crc:
-        return CorruptSnapshot("the CRC does not match")
-    if count < 0 or len(data) != _SNAPSHOT_HEAD.size + count * _SNAPSHOT_ENTRY.size:
-        return CorruptSnapshot(f"{len(data)} bytes for {count} producers")
-    entries: list[ProducerEntry] = []
-    for fields in _SNAPSHOT_ENTRY.iter_unpack(data[_SNAPSHOT_HEAD.size :]):
-        producer_id, epoch, last_sequence, last_offset, offset_delta, timestamp, coordinator_epoch, txn = (
-            fields
-        )
-        entry = ProducerEntry(producer_id, epoch)
-        entry.last_timestamp = entry.seen_ms = timestamp
-        entry.coordinator_epoch = coordinator_epoch
-        entry.txn_first_offset = txn if txn >= 0 else NO_OFFSET
-        entry.last_offset = last_offset
-        if last_offset >= 0:
-            entry.batches.append(RetainedBatch(last_sequence, last_offset, offset_delta, timestamp))
-        entries.append(entry)
-    return entries
+def _asks(patience: Patience | None, header: BatchHeader, last_offset: int) -> bool:
+    return patience is not None and patience.asks_again(header.producer_id, last_offset)

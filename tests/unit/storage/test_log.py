@@ -65,17 +65,25 @@ def test_sequences() -> None:
     assert (producer.producer_id, producer.producer_epoch, producer.last_sequence) == (9, 1, 3)
 
 
+class Asking:
+    """Asks everybody."""
+
+    def asks_again(self, producer_id: int, last_offset: int) -> bool:
+        return True
+
+
 def test_a_producer_that_was_refused_begins_at_its_first_batch() -> None:
     log = Storage().open()
 
     def error(producer: int, sequence: int) -> ErrorCode:
         data = batch(2, producer=(producer, 1, sequence))
-        return log.append_as_leader(data, 0, NOW_MS, after_refusal=True).error
+        return log.append_as_leader(data, 0, NOW_MS, patience=Asking()).error
 
     assert error(9, 2) == ErrorCode.NOT_LEADER_OR_FOLLOWER
     assert error(9, 0) == ErrorCode.NONE
     assert error(9, 2) == ErrorCode.NONE
-    assert error(9, 6) == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert error(9, 6) == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert error(9, 3) == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
     data = batch(2, producer=(8, 1, 40))
     assert log.append_as_leader(data, 0, NOW_MS).error == ErrorCode.NONE, (
         "otherwise it may have been forgotten"

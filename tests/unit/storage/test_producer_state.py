@@ -13,15 +13,8 @@ import pytest
 
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import CONTROL, MAX_SEQUENCE, TRANSACTIONAL, BatchHeader, EndTxnMarker
-from odradek.storage.producer_state import (
-    FIRST_SPARSE_PRODUCER_ID,
-    ActiveProducer,
-    CompletedTxn,
-    CorruptSnapshot,
-    Duplicate,
-    ProducerState,
-    decode_snapshot,
-)
+from odradek.storage.producer_entry import FIRST_SPARSE_PRODUCER_ID, CorruptSnapshot
+from odradek.storage.producer_state import ActiveProducer, CompletedTxn, Duplicate, ProducerState
 
 TIME = 1_700_000_000_000
 DAY = 86_400_000
@@ -300,24 +293,6 @@ def test_open_transactions_come_back_in_the_order_of_their_offsets() -> None:
     assert copy.first_undecided_offset == 3
 
 
-def test_every_damaged_byte_of_a_snapshot_is_noticed() -> None:
-    data = _busy_state().snapshot()
-    for position in range(len(data)):
-        damaged = bytearray(data)
-        damaged[position] ^= 0x40
-        assert isinstance(decode_snapshot(bytes(damaged)), CorruptSnapshot)
-    for size in range(len(data)):
-        assert isinstance(decode_snapshot(data[:size]), CorruptSnapshot)
-    assert isinstance(decode_snapshot(data + b"\0"), CorruptSnapshot)
-
-
-def test_a_count_that_lies_under_a_valid_crc_allocates_nothing() -> None:
-    body = struct.pack(">i", 2**31 - 1)
-    assert isinstance(
-        decode_snapshot(struct.pack(">hI", 1, google_crc32c.value(body)) + body), CorruptSnapshot
-    )
-
-
 def test_a_damaged_snapshot_leaves_nothing_behind() -> None:
     state = _busy_state()
     assert isinstance(state.load_snapshot(b"rubbish"), CorruptSnapshot)
@@ -429,9 +404,34 @@ def test_a_later_epoch_of_a_sparse_producer_begins_anywhere() -> None:
     assert state.check(sparse(-1, MAX_SEQUENCE - 3, 4)) is ErrorCode.INVALID_PRODUCER_EPOCH
 
 
+class Asking:
+    """Asks everybody, and remembers about whom it was asked."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, int]] = []
+
+    def asks_again(self, producer_id: int, last_offset: int) -> bool:
+        self.heard.append((producer_id, last_offset))
+        return True
+
+
+def test_what_leaves_some_out_may_be_asked_for_again() -> None:
+    state, asking = state_of(batch(0, 0, 5)), Asking()
+    assert state.check(batch(-1, 5), patience=asking) is None
+    assert state.check(batch(-1, 0, 5), patience=asking) == Duplicate(0, 4, TIME)
+    assert state.check(batch(-1, 3), patience=asking) is OUT_OF_ORDER, "it goes back: nothing will fill that"
+    assert state.check(batch(-1, 3, epoch=-1), patience=asking) is ErrorCode.INVALID_PRODUCER_EPOCH
+    assert asking.heard == []
+    for ahead in (batch(-1, 6), batch(-1, 3, epoch=1)):
+        assert state.check(ahead, patience=asking) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+        assert state.check(ahead) is OUT_OF_ORDER
+    assert state.check(batch(-1, 3, pid=8), patience=asking) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert state.check(batch(-1, 0, pid=8), patience=asking) is None
+    assert asking.heard == [(PID, 4), (PID, 4), (8, -1)]
+
+
 def test_an_unknown_sparse_producer_may_begin_anywhere() -> None:
-    assert ProducerState().check(sparse(-1, 77), after_refusal=True) is None
-    assert ProducerState().check(batch(-1, 77), after_refusal=True) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert ProducerState().check(sparse(-1, 77), patience=Asking()) is None
 
 
 def test_a_snapshot_and_refill_bring_back_sparse_batches_with_their_gaps() -> None:

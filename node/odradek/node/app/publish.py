@@ -32,7 +32,7 @@ from odradek.proto.kafka.partitioner import partition_for
 from odradek.proto.kafka.record_batch import Entry, build_new_batch
 from odradek.proto.kafka.records import Record
 from odradek.storage.append_result import AppendResult
-from odradek.storage.producer_state import BATCHES_RETAINED
+from odradek.storage.producer_entry import BATCHES_RETAINED
 
 BATCH_BYTES_MAX: Final = 1024 * 1024
 BATCH_SLACK_BYTES: Final = 1024

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from odradek.proto.kafka.record_batch import MAX_SEQUENCE
-from odradek.storage.producer_state import FIRST_SPARSE_PRODUCER_ID
+from odradek.storage.producer_entry import FIRST_SPARSE_PRODUCER_ID
 
 LENT_MAX: Final = 256
 """Names that are lent at the same time; each takes a place in the producer state of the partitions it writes to."""

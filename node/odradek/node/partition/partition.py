@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from odradek.node.partition.patience import Patience
 from odradek.node.partition.replica import Replica
 from odradek.node.partition.waiters import OffsetWaiters
 from odradek.node.runtime.metrics import TopicTraffic
@@ -31,6 +32,7 @@ class Partition:
         "is_lag_watched",
         "log",
         "on_durable",
+        "patience",
         "produce_waiters",
         "replica",
         "start_waiters",
@@ -40,12 +42,21 @@ class Partition:
         "visible_bytes",
     )
 
-    def __init__(self, topic: str, topic_id: bytes, index: int, log: PartitionLog, replica: Replica) -> None:
+    def __init__(
+        self,
+        topic: str,
+        topic_id: bytes,
+        index: int,
+        log: PartitionLog,
+        replica: Replica,
+        patience: Patience,
+    ) -> None:
         self.topic = topic
         self.topic_id = topic_id
         self.index = index
         self.log = log
         self.replica = replica
+        self.patience = patience
         self.traffic = TopicTraffic()
         """The counters of its topic."""
         self.is_closed = False

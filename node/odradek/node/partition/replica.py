@@ -20,7 +20,6 @@ Source: Kafka's Partition; KIP-101, KIP-497, KIP-903, KIP-966.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from odradek.node.partition.isr import (
     ANY_BROKER_EPOCH,
@@ -35,9 +34,6 @@ from odradek.node.partition.isr import (
 from odradek.node.partition.placement import PartitionPlacement
 from odradek.proto.kafka.errors import ErrorCode
 
-REPEATED_WITHIN_MS: Final = 2_000
-"""A batch that was refused comes again within this time, after those that were under way behind it."""
-
 
 class Replica:
     """State of one partition on this node. Offsets are record offsets; times are monotonic ms."""
@@ -46,7 +42,6 @@ class Replica:
         "_awaits_image",
         "_counted",
         "_has_eligible_others",
-        "_refused_ms",
         "durable_end_offset",
         "epoch_start_offset",
         "followers",
@@ -85,7 +80,6 @@ class Replica:
         self._counted: list[FollowerProgress] = []  # those the high watermark waits for
         self._has_eligible_others = False  # the controller may elect replicas that are not in sync
         self._awaits_image = False  # a smaller ISR is recorded: the image tells who became eligible
-        self._refused_ms = 0  # when producers were refused last, at the latest when this became leader
 
     def on_loaded(self, log_end_offset: int, durable_end_offset: int, high_watermark: int) -> None:
         """What the log holds, and the high watermark that is remembered of it."""
@@ -115,7 +109,6 @@ class Replica:
             self.followers = {}
             self.proposal = None
             self.epoch_start_offset = log_end_offset
-            self._refused_ms = now_ms
         elif place.partition_epoch > self.partition_epoch:
             self.proposal = None
         followers = {}
@@ -171,17 +164,6 @@ class Replica:
         if self.is_leader or (current_leader_epoch != -1 and current_leader_epoch != self.leader_epoch):
             return self.check_epoch(current_leader_epoch)
         return ErrorCode.NOT_LEADER_OR_FOLLOWER
-
-    # -- producers
-
-    def on_refused(self, now_ms: int) -> None:
-        """A batch was sent away that may come again."""
-        self._refused_ms = now_ms
-
-    def has_just_refused(self, now_ms: int) -> bool:
-        """What was sent away, perhaps before this replica knew that it leads, may still be on its way back. Not where
-        there are no followers: such a replica leads from the moment at which clients are told so."""
-        return bool(self.followers) and now_ms - self._refused_ms < REPEATED_WITHIN_MS
 
     # -- the log of this node
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from odradek.node.partition.partition import OffsetWaiter, Partition
+from odradek.node.partition.patience import NOBODY, Patience
 from odradek.node.partition.placement import PartitionPlacement, TopicPlacement
 from odradek.node.partition.ports import CallSoon, HeldLease, Lease, Logs, Topics
 from odradek.node.partition.replica import Replica
@@ -130,7 +131,7 @@ class Replicas:
         replica.on_loaded(
             log.log_end_offset, log.flushed_offset, max(log.high_watermark, log.log_start_offset)
         )
-        partition = Partition(topic, placement.topic_id, index, log, replica)
+        partition = Partition(topic, placement.topic_id, index, log, replica, Patience(self._monotonic))
         partition.traffic = self.traffic.of(topic)
         log.flush_listener = lambda _: self._on_flushed(partition)
         self._partitions[topic, index] = partition
@@ -159,6 +160,7 @@ class Replicas:
         is_new = replica.become_leader(
             place, partition.log.log_end_offset, partition.durable_end_offset, self._monotonic()
         )
+        partition.patience.lead(replica.epoch_start_offset if replica.followers else NOBODY)
         partition.log.high_watermark = replica.high_watermark
         if is_new:
             self._wake_soon(partition, BROKEN)
@@ -193,17 +195,15 @@ class Replicas:
         replica = partition.replica
         is_followed = bool(replica.followers)
         monotonic_ms = self._monotonic() if is_followed else 0
+        patience = partition.patience
         if not self._lease.is_held():
-            replica.on_refused(monotonic_ms)
+            patience.on_refused()
             return _NOT_LEADER
         if acks == ACKS_ALL and not replica.has_enough_replicas:
-            replica.on_refused(monotonic_ms)
+            patience.on_refused()
             return AppendResult(ErrorCode.NOT_ENOUGH_REPLICAS)
         log = partition.log
-        after_refusal = replica.has_just_refused(monotonic_ms)
-        result = log.append_as_leader(
-            records, replica.leader_epoch, now_ms, version, after_refusal=after_refusal
-        )
+        result = log.append_as_leader(records, replica.leader_epoch, now_ms, version, patience)
         if result.error is ErrorCode.NONE and not result.duplicate:
             size = len(records or ())
             partition.appended_bytes += size
@@ -214,6 +214,10 @@ class Replicas:
             if is_followed:
                 self._wake_soon(partition, APPENDED)
                 self._watch_lag(partition)
+        elif (
+            result.error is ErrorCode.KAFKA_STORAGE_ERROR
+        ):  # a full disk: the next, smaller batch may find room
+            patience.on_refused()
         return result
 
     def _on_flushed(self, partition: Partition) -> None:

@@ -82,6 +82,25 @@ def test_what_the_disk_does_not_confirm_in_time_times_out_and_stays() -> None:
     assert world.partition().replica.high_watermark == 1
 
 
+def test_behind_a_batch_that_found_no_room_nothing_is_taken_and_nothing_is_out_of_order() -> None:
+    world = World()
+
+    def send(sequence: int, *, full: bool = False) -> str:
+        if full:
+            world.disk.fail_call(1, full=True)
+        outcome = world.produce(("t", 0, batch(producer_id=7, sequence=sequence)))
+        world.flush()
+        return outcome.errors[0]
+
+    assert send(0, full=True) == "KAFKA_STORAGE_ERROR"
+    assert send(1) == "NOT_LEADER_OR_FOLLOWER", "its success would be read as that of the first"
+    assert [send(0), send(1)] == ["NONE", "NONE"]
+    assert send(2, full=True) == "KAFKA_STORAGE_ERROR"
+    assert send(3) == "NOT_LEADER_OR_FOLLOWER"
+    assert [send(2), send(3), send(9)] == ["NONE", "NONE", "NOT_LEADER_OR_FOLLOWER"]
+    assert world.partition().log.log_end_offset == 4
+
+
 def test_a_failed_sync_is_never_acknowledged_and_the_directory_takes_nothing_more() -> None:
     world = World()
     outcome = world.produce(("t", 0, batch()))

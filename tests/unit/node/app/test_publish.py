@@ -26,7 +26,7 @@ from odradek.node.app.senders import producer_id_of
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.partitioner import partition_for
 from odradek.proto.kafka.record_batch import HEADER_SIZE, MAX_SEQUENCE, Record, build_batch, parse_header
-from odradek.storage.producer_state import FIRST_SPARSE_PRODUCER_ID
+from odradek.storage.producer_entry import FIRST_SPARSE_PRODUCER_ID
 
 NOW_MS = 1_700_000_000_000
 LONG_MS = 60_000

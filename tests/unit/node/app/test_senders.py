@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from odradek.node.app.senders import LENT_MAX, NUMBER_MAX, Identity, Senders, producer_id_of
-from odradek.storage.producer_state import FIRST_SPARSE_PRODUCER_ID
+from odradek.storage.producer_entry import FIRST_SPARSE_PRODUCER_ID
 
 
 def test_a_name_is_lent_to_one_request_at_a_time() -> None:

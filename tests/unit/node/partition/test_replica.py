@@ -371,16 +371,3 @@ def test_a_smaller_isr_is_trusted_only_with_the_image_that_tells_who_became_elig
     place = Place(isr=(1,), replicas=(1, 2, 3), partition_epoch=1, eligible_leader_replicas=(2,))
     replica.become_leader(place, 10, 10, 152)
     assert replica.high_watermark == 0
-
-
-def test_what_was_refused_may_come_again_for_two_seconds() -> None:
-    replica = Replica(1)
-    replica.become_leader(Place(isr=(1, 2), replicas=(1, 2)), 0, 0, 10_000)
-    assert replica.has_just_refused(11_999), "until it became leader it refused everything"
-    assert not replica.has_just_refused(12_000)
-    replica.on_refused(20_000)
-    assert replica.has_just_refused(21_999)
-    assert not replica.has_just_refused(22_000)
-    alone = Replica(1)
-    alone.become_leader(Place(), 0, 0, 10_000)
-    assert not alone.has_just_refused(10_000)

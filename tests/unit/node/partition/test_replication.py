@@ -127,6 +127,11 @@ async def test_a_later_batch_is_not_taken_before_an_earlier_one_that_was_refused
     leader.lease.held = True
     assert await produce(1) is ErrorCode.NOT_LEADER_OR_FOLLOWER, "it was under way behind the first"
     assert [await produce(0), await produce(1)] == [ErrorCode.NONE, ErrorCode.NONE]
+    leader.lease.held = False
+    assert await produce(2) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+    leader.lease.held = True
+    assert await produce(3) is ErrorCode.NOT_LEADER_OR_FOLLOWER, "out of order, and no reason for a new epoch"
+    assert [await produce(2), await produce(3)] == [ErrorCode.NONE, ErrorCode.NONE]
     cluster.elect(2, (2, 3))
     leader = cluster.nodes[2]
     await following(cluster, leader=2)
