@@ -2,8 +2,8 @@
 
 A client has several batches under way. When the first of them is refused, or stays behind on the way from the old
 leader to this one, those after it must neither be taken (a client reads the success of a later one as that of both) nor
-called out of order: for librdkafka that is a reason to begin a new epoch, under which it writes once more whatever it is
-not sure of, in any partition. So they are asked for again, and come in order.
+called out of order: for librdkafka that is a reason to begin a new epoch, under which it writes once more whatever it
+is not sure of, in any partition. So they are asked for again, and come in order.
 
 Decides: which producers are asked. Does not decide: whether a batch leaves something out (`storage.producer_state`).
 Invariants: without followers, and where nothing was refused, nobody is asked; and nobody for much longer than
