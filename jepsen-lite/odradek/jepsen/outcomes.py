@@ -62,8 +62,6 @@ _ROWS: Final[dict[tuple[Door, Kind], dict[str, tuple[Type, str]]]] = {
         "_TRANSPORT": ("info", "the connection broke"),
         "_TIMED_OUT": ("info", "no answer"),
         "_FATAL": ("info", "the producer gave up; an earlier attempt may be written"),
-        "_PURGE_INFLIGHT": ("info", "the client was torn down while it waited for the answer"),
-        "_PURGE_QUEUE": ("info", "the client was torn down; an earlier attempt may be written"),
     },
     ("grpc", "send"): {
         "REFUSED_BY_CLIENT": ("fail", "`send` raised an error: " + _LOCAL),

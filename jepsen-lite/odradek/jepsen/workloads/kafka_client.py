@@ -33,6 +33,7 @@ def producer(spec: WorkerSpec) -> dict[str, Any]:
 
     So long, because librdkafka gives up its place in the sequence when a record times out, and then sends again under
     a new epoch what may have been written: from there on it is not idempotent (see `KafkaSender`).
+    The log of the workers says when a producer begins a new epoch, and why.
     Options: "delivery_timeout_ms" (120000), "answer_timeout_ms" (5000): after so long a request is sent again.
     """
     answer_ms = int(spec.options.get("answer_timeout_ms", 5_000))
@@ -44,6 +45,8 @@ def producer(spec: WorkerSpec) -> dict[str, Any]:
         "linger.ms": 5,
         "request.timeout.ms": answer_ms,
         "socket.timeout.ms": answer_ms,
+        "debug": "eos",
+        "log_level": 7,
     }
 
 
