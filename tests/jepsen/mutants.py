@@ -1,8 +1,9 @@
 """A harness that cannot fail proves nothing: nodes with a planted fault, each of which a run must notice in time.
 
-`python -m tests.jepsen.mutants` runs them all and prints who noticed which, and when. Decides: which faults, under
-which load and which nemeses each must come to light, and within how many seconds, set-up included. Does not decide: how
-a fault is planted (`planted`). Exit code: 0 all were caught, 1 some survived, 3 there is no cluster on this machine.
+`python -m tests.jepsen.mutants` runs them all and prints who noticed which, and when; with `--control` the same runs
+without any planted fault, in which nothing may be found. Decides: which faults, under which load and which nemeses each
+must come to light, and within how many seconds, set-up included. Does not decide: how a fault is planted (`planted`).
+Exit code: 0 all were caught, 1 some survived (control: something was found), 3 there is no cluster on this machine.
 """
 
 from __future__ import annotations
@@ -103,6 +104,45 @@ MUTANTS = [
         seeds=(597, 329),
         more=_LONG_CUTS,
     ),
+    Mutant(
+        "stale-leader-acknowledges",
+        "queue",
+        "partition-brokers",
+        _LOST,
+        35,
+        within_s=160,
+        seeds=(597, 329),
+        more=_LONG_CUTS,
+    ),
+    Mutant(
+        "producers-forgotten-at-failover",
+        "idempotent",
+        "kill",
+        _TWICE,
+        30,
+        within_s=160,
+        seeds=(2, 1),
+        more="--at-least kill=5 --spacing 3-4",
+    ),
+    Mutant(
+        "disk-errors-ignored",
+        "queue",
+        "disk-full",
+        _LOST | {"replica-torn-tail", "replica-behind"},
+        25,
+        within_s=300,  # partitions stand still, and a run waits for them
+        more="--at-least disk-full=3 --spacing 4-6",
+    ),
+    Mutant(
+        "checksums-not-compared",
+        "queue",
+        "bit-flip,stale-chunk",
+        _TORN | _LOST | {"replica-behind"},
+        40,
+        within_s=240,
+        seeds=(5, 6),
+        more="--at-least corruption=6 --spacing 3-4",
+    ),
     Mutant("refused-after-it-was-written", "queue", "none", frozenset({"G1a"}), 10),
     Mutant("values-mangled-at-the-grpc-door", "idempotent", "none", frozenset({"corrupt-record"}), 10),
     Mutant("batches-in-the-wrong-order-now-and-then", "queue", "none", _ORDER, 10),
@@ -126,13 +166,37 @@ class Found(NamedTuple):
     took_s: float
 
 
-def command(mutant: Mutant, seed: int, folder: Path) -> list[str]:
-    """The run that must notice it."""
+def command(mutant: Mutant, seed: int, folder: Path, *, planted: bool = True) -> list[str]:
+    """The run that must notice it; or the same one over nodes that are as they should be."""
     node = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.jepsen.planted", mutant.name]
     run = [sys.executable, "-m", "odradek.jepsen", "run", "--workload", mutant.workload]
     run += ["--nemesis", mutant.nemesis, "--seconds", str(mutant.seconds), "--seed", str(seed)]
     run += ["--interval", "8-12", "--quiet", "0", "--rate", "600", "--folder", str(folder)]
-    return [*run, "--command", shlex.join(node), *mutant.more.split()]
+    return [*run, *(["--command", shlex.join(node)] if planted else []), *mutant.more.split()]
+
+
+def _run(mutant: Mutant, seed: int, *, planted: bool = True) -> dict[str, int]:
+    """How many anomalies of each kind were found. Raises RuntimeError when the run did not take place."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "run"
+        run = command(mutant, seed, folder, planted=planted)
+        done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT)
+        if not (folder / "verdict.json").exists():
+            raise RuntimeError(f"{mutant.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        counts: dict[str, int] = json.loads((folder / "verdict.json").read_text())["counts"]
+        return counts
+
+
+def control(mutants: Sequence[Mutant]) -> int:
+    """The runs without their faults, each once; how many found something all the same."""
+    wrong = 0
+    for run in dict.fromkeys(mutant._replace(name="", kinds=frozenset(), within_s=0) for mutant in mutants):
+        counts = _run(run, run.seeds[0], planted=False)
+        wrong += bool(counts)
+        said = f"{run.workload}, {run.nemesis}, {run.seconds} s, seed {run.seeds[0]} {run.more}"
+        sys.stdout.write(f"{'FOUND' if counts else 'clean':8}  {said}  {counts or ''}\n")
+        sys.stdout.flush()
+    return wrong
 
 
 def hunt(mutant: Mutant) -> Found:
@@ -140,34 +204,36 @@ def hunt(mutant: Mutant) -> Found:
     began = time.monotonic()
     not_run = []
     for seed in mutant.seeds:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "run"
-            done = subprocess.run(command(mutant, seed, folder), capture_output=True, text=True, cwd=ROOT)
-            if not (folder / "verdict.json").exists():
-                not_run.append(f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
-                continue
-            counts = json.loads((folder / "verdict.json").read_text())["counts"]
-            if seen := sorted(mutant.kinds & set(counts)):
-                return Found(seed, seen, time.monotonic() - began)
-            sys.stdout.write(f"  seed {seed}: not noticed ({counts or 'nothing'})\n")
+        try:
+            counts = _run(mutant, seed)
+        except RuntimeError as error:
+            not_run.append(str(error))
+            continue
+        if seen := sorted(mutant.kinds & set(counts)):
+            return Found(seed, seen, time.monotonic() - began)
+        sys.stdout.write(f"  seed {seed}: not noticed ({counts or 'nothing'})\n")
     if len(not_run) == len(mutant.seeds):
-        raise RuntimeError(f"{mutant.name}: {not_run[0]}")
+        raise RuntimeError(not_run[0])
     return Found(None, (), time.monotonic() - began)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.jepsen.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="those whose name contains this")
+    parser.add_argument("--control", action="store_true", help="the same runs without planted faults")
     options = parser.parse_args(argv)
+    mutants = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    try:
+        return bool(control(mutants)) if options.control else _hunt_all(mutants)
+    except RuntimeError as error:
+        sys.stderr.write(f"{error}\n")
+        return NOT_RUN
+
+
+def _hunt_all(mutants: Sequence[Mutant]) -> int:
     survivors = []
-    for mutant in MUTANTS:
-        if options.only not in mutant.name:
-            continue
-        try:
-            found = hunt(mutant)
-        except RuntimeError as error:
-            sys.stderr.write(f"{error}\n")
-            return NOT_RUN
+    for mutant in mutants:
+        found = hunt(mutant)
         in_time = found.seed is not None and found.took_s <= mutant.within_s
         word = "caught" if in_time else "LATE" if found.seed is not None else "SURVIVED"
         sys.stdout.write(

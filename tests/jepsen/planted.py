@@ -22,6 +22,7 @@ from odradek.node.app.fetch_reader import FetchReader
 from odradek.node.app.offsets import CommitCommand, OffsetsService
 from odradek.node.app.produce import ProduceCommand, ProduceService
 from odradek.node.controller import topics
+from odradek.node.interbroker.lease import Lease
 from odradek.node.partition.replica import Replica
 from odradek.node.partition.replicas import Replicas
 from odradek.node.runtime.deferred import Deferred
@@ -99,6 +100,19 @@ def acknowledged_by_the_leader_alone(patch: Patches) -> None:
         return produce(self, context, command._replace(acks=abs(command.acks)))
 
     patch.setattr(ProduceService, "produce", alone)
+
+
+def stale_leader_acknowledges(patch: Patches) -> None:
+    """A leader that may have been replaced takes what it is sent, and acknowledges what its own disk has."""
+    is_held, produce = Lease.is_held, ProduceService.produce
+    patch.setattr(Lease, "is_held", lambda self: True)
+
+    def careless(self: ProduceService, context: Any, command: ProduceCommand) -> Any:
+        lease = self._replicas._lease
+        alone = isinstance(lease, Lease) and not is_held(lease)
+        return produce(self, context, command._replace(acks=1) if alone else command)
+
+    patch.setattr(ProduceService, "produce", careless)
 
 
 def high_watermark_does_not_wait_for_the_next_leader(patch: Patches) -> None:
@@ -227,6 +241,7 @@ OWN: tuple[Plant, ...] = (
     checksums_not_compared,
     recovery_cuts_the_last_batch,
     acknowledged_by_the_leader_alone,
+    stale_leader_acknowledges,
     high_watermark_does_not_wait_for_the_next_leader,
     refused_after_it_was_written,
     values_mangled_at_the_grpc_door,
