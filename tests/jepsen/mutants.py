@@ -61,7 +61,7 @@ MUTANTS = [
         _TORN | _LOST,
         35,
         within_s=450,  # its replicas never agree again, and a run waits for that
-        seeds=(597, 329),
+        seeds=(329, 597),
         more=_LONG_CUTS,
     ),
     Mutant(

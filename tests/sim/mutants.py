@@ -251,7 +251,7 @@ def consumers_read_above_the_high_watermark(patch: Patches) -> None:
 
     def answered(asked: Any, partition: Partition) -> Any:
         answer = original(asked, partition)
-        answer.high_watermark = partition.log.log_end_offset
+        answer.high_watermark = answer.last_stable_offset = partition.log.log_end_offset
         return answer
 
     patch.setattr(FetchReader, "_answered", staticmethod(answered))
