@@ -38,7 +38,7 @@ class ProducerIdService:
         self._source = source
         self._next = 0
         self._end = 0
-        self._block: asyncio.Task[None] | None = None
+        self._block: asyncio.Task[ErrorCode] | None = None
 
     async def init_producer_id(
         self, transactional_id: str | None, producer_id: int, producer_epoch: int
@@ -49,23 +49,25 @@ class ProducerIdService:
         if (producer_id < 0) != (producer_epoch < 0):
             return ProducerIdentity(ErrorCode.INVALID_REQUEST)
         while self._next == self._end:
-            try:
-                await self._more()
-            except ControllerError as error:
-                return ProducerIdentity(error.error)
+            error = await self._more()
+            if error is not ErrorCode.NONE:
+                return ProducerIdentity(error)
         fresh = self._next
         self._next += 1
         return ProducerIdentity(ErrorCode.NONE, fresh, 0)
 
-    async def _more(self) -> None:
-        """One new block, however many wait for it."""
+    async def _more(self) -> ErrorCode:
+        """One new block, however many wait for it, and also when none of them does any more."""
         if self._block is None:
             self._block = asyncio.get_running_loop().create_task(self._fetch_block())
-        await asyncio.shield(self._block)
+        return await asyncio.shield(self._block)
 
-    async def _fetch_block(self) -> None:
+    async def _fetch_block(self) -> ErrorCode:
         try:
             first = await self._source.allocate_producer_ids(PRODUCER_IDS_PER_BLOCK)
-            self._next, self._end = first, first + PRODUCER_IDS_PER_BLOCK
+        except ControllerError as error:
+            return error.error
         finally:
             self._block = None
+        self._next, self._end = first, first + PRODUCER_IDS_PER_BLOCK
+        return ErrorCode.NONE

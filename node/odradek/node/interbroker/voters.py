@@ -59,10 +59,9 @@ class VoterChanges:
         if self._work is not None and not self._work.done():
             raise ControllerError(ErrorCode.REQUEST_TIMED_OUT, "another change of the voters is under way")
         self._work = asyncio.get_running_loop().create_task(self._carry_out(voters))
+        self._work.add_done_callback(_log_failure)  # also of one that nobody waits for any more
         if until_committed:
             await asyncio.shield(self._work)
-        else:
-            self._work.add_done_callback(_log_failure)
 
     async def _carry_out(self, voters: frozenset[int]) -> None:
         group = self._metadata

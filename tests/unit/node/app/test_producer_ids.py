@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from tests.unit.node.controller.metadata_node import MetadataNode
 
 from odradek.node.app.producer_ids import ProducerIdentity, ProducerIdService
+from odradek.node.controller.operations import ControllerError
 from odradek.proto.kafka.errors import ErrorCode
 
 
@@ -43,6 +45,26 @@ async def test_one_who_gives_up_does_not_take_the_block_from_the_others() -> Non
     await asyncio.sleep(0)
     first.cancel()
     assert await second == 0
+
+
+async def test_a_block_that_nobody_waits_for_any_more_may_fail_in_silence() -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    lost = asyncio.Event()
+
+    class Losing:
+        async def allocate_producer_ids(self, count: int = 0) -> int:
+            await lost.wait()
+            raise ControllerError(ErrorCode.NOT_CONTROLLER, "lost")
+
+    waiting = asyncio.ensure_future(ProducerIdService(Losing()).init_producer_id(None, -1, -1))
+    await asyncio.sleep(0.001)
+    waiting.cancel()
+    await asyncio.sleep(0.001)
+    lost.set()
+    await asyncio.sleep(0.001)
+    gc.collect()
+    assert waiting.cancelled() and complaints == []
 
 
 async def test_a_transactional_id_is_refused() -> None:

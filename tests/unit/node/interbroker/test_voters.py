@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -140,6 +141,25 @@ async def test_a_change_that_nobody_waits_for_goes_on_by_itself(
     with pytest.raises(ControllerError):
         await changes._work
     assert "the voters stay" in caplog.text
+
+
+async def test_a_change_whose_client_is_gone_may_fail_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "CATCH_UP_MS", 1)
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    group = Group(frozenset((1, 3)), frozenset((2,)))
+    group.learned = 9
+    client = asyncio.ensure_future(VoterChanges(group, KNOWN).change(KNOWN, until_committed=True))
+    await asyncio.sleep(0)
+    client.cancel()
+    for _ in range(100):
+        if caplog.text:
+            break
+        await asyncio.sleep(0.01)
+    gc.collect()
+    assert "the voters stay" in caplog.text and complaints == []
 
 
 async def test_other_groups_follow() -> None:
