@@ -31,7 +31,7 @@ from odradek.storage.local_log import LocalLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dir import LogDir
 from odradek.storage.producer_snapshots import StoredProducers
-from odradek.storage.producer_state import ActiveProducer, Patience
+from odradek.storage.producer_state import ActiveProducer, GapJudge
 from odradek.storage.recovery import load_log
 from odradek.storage.retention import NEVER
 from odradek.storage.segments import Segments, must_roll
@@ -253,7 +253,7 @@ class PartitionLog:
         leader_epoch: int,
         now_ms: int,
         produce_version: int = 13,
-        patience: Patience | None = None,
+        patience: GapJudge | None = None,
     ) -> AppendResult:
         """Append a produced batch, stamped in place: `records` is writable. `patience`: `ProducerState.check`."""
         local = self._local

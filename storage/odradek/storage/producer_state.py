@@ -77,10 +77,10 @@ class ActiveProducer(NamedTuple):
     current_txn_start_offset: int
 
 
-class Patience(Protocol):
-    """Who is asked to send again what leaves some out."""
+class GapJudge(Protocol):
+    """Whom to ask again for what leaves some out. It may remember that it did."""
 
-    def asks_again(self, producer_id: int, last_offset: int) -> bool:
+    def ask_again(self, header: BatchHeader, last_offset: int) -> bool:
         """`last_offset`: of the producer's last batch here, -1 if it is not known."""
 
 
@@ -114,9 +114,9 @@ class ProducerState:
     # ---- judging a client's batch
 
     def check(
-        self, header: BatchHeader, *, first_sequence_is_zero: bool = False, patience: Patience | None = None
+        self, header: BatchHeader, *, first_sequence_is_zero: bool = False, patience: GapJudge | None = None
     ) -> Duplicate | ErrorCode | None:
-        """Judge a data batch from a client; None when it may be appended. Changes nothing.
+        """Judge a data batch from a client; None when it may be appended. Changes nothing here.
 
         `first_sequence_is_zero`: the producer follows transactions V2, which start every epoch at
         sequence 0, so a producer that is not known here may not start elsewhere.
@@ -371,5 +371,5 @@ class ProducerState:
                 entry.batches.insert(0, RetainedBatch.of(header))
 
 
-def _asks(patience: Patience | None, header: BatchHeader, last_offset: int) -> bool:
-    return patience is not None and patience.asks_again(header.producer_id, last_offset)
+def _asks(patience: GapJudge | None, header: BatchHeader, last_offset: int) -> bool:
+    return patience is not None and patience.ask_again(header, last_offset)

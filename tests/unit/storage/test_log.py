@@ -8,7 +8,7 @@ import pytest
 from tests.unit.storage.kit import NOW_MS, SMALL, Storage, append, batch, read_all
 
 from odradek.proto.kafka.errors import ErrorCode
-from odradek.proto.kafka.record_batch import parse_header
+from odradek.proto.kafka.record_batch import BatchHeader, parse_header
 from odradek.storage.log import PartitionLog
 from odradek.storage.log_config import LogConfig
 from odradek.storage.memory_disk import MemoryDisk
@@ -68,7 +68,7 @@ def test_sequences() -> None:
 class Asking:
     """Asks everybody."""
 
-    def asks_again(self, producer_id: int, last_offset: int) -> bool:
+    def ask_again(self, header: BatchHeader, last_offset: int) -> bool:
         return True
 
 

@@ -410,8 +410,8 @@ class Asking:
     def __init__(self) -> None:
         self.heard: list[tuple[int, int]] = []
 
-    def asks_again(self, producer_id: int, last_offset: int) -> bool:
-        self.heard.append((producer_id, last_offset))
+    def ask_again(self, header: BatchHeader, last_offset: int) -> bool:
+        self.heard.append((header.producer_id, last_offset))
         return True
 
 

@@ -112,7 +112,10 @@ def follow(metadata: Group, group: Group) -> None:
 
 def _log_failure(work: asyncio.Future[None]) -> None:
     if not work.cancelled() and (error := work.exception()) is not None:
-        log.warning("the voters stay: %s", error)
+        if isinstance(error, ControllerError):
+            log.warning("the change of the voters was not carried out to its end: %s", error)
+        else:
+            log.error("the change of the voters failed", exc_info=error)
 
 
 def _forget(step: asyncio.Future[None]) -> None:

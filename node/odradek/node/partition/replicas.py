@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from odradek.node.partition.partition import OffsetWaiter, Partition
-from odradek.node.partition.patience import NOBODY, Patience
+from odradek.node.partition.patience import Patience
 from odradek.node.partition.placement import PartitionPlacement, TopicPlacement
 from odradek.node.partition.ports import CallSoon, HeldLease, Lease, Logs, Topics
 from odradek.node.partition.replica import Replica
@@ -150,6 +150,7 @@ class Replicas:
         if place.leader != self.node_id:
             was_leader = replica.is_leader
             is_new = replica.become_follower(place)
+            partition.patience.follow()
             if was_leader:
                 self._fail_soon(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
             elif is_new:
@@ -160,7 +161,8 @@ class Replicas:
         is_new = replica.become_leader(
             place, partition.log.log_end_offset, partition.durable_end_offset, self._monotonic()
         )
-        partition.patience.lead(replica.epoch_start_offset if replica.followers else NOBODY)
+        is_followed = bool(replica.followers)
+        partition.patience.lead(replica.epoch_start_offset, is_new=is_new, is_followed=is_followed)
         partition.log.high_watermark = replica.high_watermark
         if is_new:
             self._wake_soon(partition, BROKEN)
@@ -197,10 +199,10 @@ class Replicas:
         monotonic_ms = self._monotonic() if is_followed else 0
         patience = partition.patience
         if not self._lease.is_held():
-            patience.on_refused()
+            patience.on_refused(records)
             return _NOT_LEADER
         if acks == ACKS_ALL and not replica.has_enough_replicas:
-            patience.on_refused()
+            patience.on_refused(records)
             return AppendResult(ErrorCode.NOT_ENOUGH_REPLICAS)
         log = partition.log
         result = log.append_as_leader(records, replica.leader_epoch, now_ms, version, patience)
@@ -214,10 +216,8 @@ class Replicas:
             if is_followed:
                 self._wake_soon(partition, APPENDED)
                 self._watch_lag(partition)
-        elif (
-            result.error is ErrorCode.KAFKA_STORAGE_ERROR
-        ):  # a full disk: the next, smaller batch may find room
-            patience.on_refused()
+        elif result.error.retriable and result.error is not ErrorCode.NOT_LEADER_OR_FOLLOWER:
+            patience.on_refused(records)  # a full disk, say, on which the next, smaller batch may find room
         return result
 
     def _on_flushed(self, partition: Partition) -> None:

@@ -1,6 +1,6 @@
 """The shell around replica and log: opening, wake-ups, deletion, failure."""
 
-from tests.unit.node.app.data_path import World, batch
+from tests.unit.node.app.data_path import Place, World, batch
 
 from odradek.node.partition.replicas import Partition
 from odradek.node.partition.waiters import BROKEN
@@ -34,6 +34,21 @@ def test_what_cannot_be_opened_says_why() -> None:
     assert world.replicas.find("t", 2) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     assert world.replicas.find("t", -1) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     assert world.replicas.find("led", 0) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+def test_one_alone_that_was_fenced_meanwhile_asks_for_what_stayed_behind() -> None:
+    world = World()
+
+    def send(sequence: int) -> str:
+        outcome = world.produce(("t", 0, batch(producer_id=7, sequence=sequence)))
+        world.flush()
+        return outcome.errors[0]
+
+    assert [send(0), send(2)] == ["NONE", "OUT_OF_ORDER_SEQUENCE_NUMBER"]
+    partition = world.partition()
+    world.replicas.apply(partition, Place(leader=-1, leader_epoch=1, partition_epoch=1))
+    world.replicas.apply(partition, Place(leader_epoch=2, partition_epoch=2))
+    assert [send(2), send(1), send(2)] == ["NOT_LEADER_OR_FOLLOWER", "NONE", "NONE"]
 
 
 def test_a_watcher_is_woken_once_a_turn_however_often_its_partitions_advance() -> None:

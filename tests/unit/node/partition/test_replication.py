@@ -143,6 +143,28 @@ async def test_a_later_batch_is_not_taken_before_an_earlier_one_that_was_refused
     )
 
 
+async def test_what_stayed_with_the_old_leader_is_awaited_by_every_new_one(cluster: ClusterWorld) -> None:
+    """Called out of order, a client begins a new epoch, and may double what it has under way elsewhere."""
+    cluster.create()
+    await following(cluster)
+
+    async def produce(node: int, sequence: int, producer_id: int = 7) -> ErrorCode:
+        data = batch(1, producer_id=producer_id, sequence=sequence)
+        return (await cluster.result(cluster.nodes[node].produce(data))).error
+
+    assert [await produce(1, sequence) for sequence in range(3)] == [ErrorCode.NONE] * 3
+    cluster.pass_time(5_000)
+    assert await produce(1, 4) is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, "it has written to this leader"
+    for leader in (2, 1, 2):
+        cluster.elect(leader, (1, 2, 3))
+        await following(cluster, leader=leader)
+        cluster.pass_time(5_000)
+        assert await produce(leader, 4) is ErrorCode.NOT_LEADER_OR_FOLLOWER, leader
+    cluster.pass_time(2_000)
+    assert await produce(2, 4) is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, "nothing comes to fill it"
+    assert [await produce(2, 3), await produce(2, 4)] == [ErrorCode.NONE, ErrorCode.NONE]
+
+
 async def test_below_min_insync_replicas_nothing_is_taken_and_what_waits_is_told(
     cluster: ClusterWorld,
 ) -> None:
