@@ -293,6 +293,11 @@ def test_a_dead_controller_is_replaced_under_the_calls_and_its_node_is_named_as_
     )
     groups = doors.ask(other, "GroupService", "ListGroups", page_size=1000).groups
     assert len([group for group in groups if group.group_id.startswith("listed-")]) == 12
-    unhealthy = doors.ask(one, "TopicService", "ListPartitions", only_unhealthy=True, page_size=1000)
-    assert unhealthy.partitions and all(dead in found.offline_replicas for found in unhealthy.partitions)
+
+    def its_partitions_are_unhealthy() -> bool:
+        answer = doors.ask(one, "TopicService", "ListPartitions", only_unhealthy=True, page_size=1000)
+        found = answer.partitions
+        return bool(found) and all(dead in partition.offline_replicas for partition in found)
+
+    until(its_partitions_are_unhealthy, 60, "the partitions of the dead node being counted")
     doors.cluster.start([dead])

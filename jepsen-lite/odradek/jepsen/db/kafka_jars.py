@@ -7,6 +7,7 @@ Invariant: a folder that exists under its final name is complete, since Maven fi
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -59,7 +60,7 @@ def missing_toolchain() -> str | None:
 
 def kafka_classpath() -> str:
     """The class path of Apache Kafka, fetched by Maven at the first call. Raises JarsMissing."""
-    libs = _present() or _fetch()
+    libs = _present() or _fetch_alone()
     return f"{libs}/*"
 
 
@@ -71,6 +72,14 @@ def _present() -> Path | None:
     if override:
         raise JarsMissing(f"ODRADEK_KAFKA_LIBS={override} holds no kafka_2.13-*.jar")
     return None
+
+
+def _fetch_alone() -> Path:
+    """Several processes may want them at once: the first one fetches, the others wait for it."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "kafka.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _present() or _fetch()
 
 
 def _fetch() -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,28 @@ def test_without_java_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", "")
     reason = kafka_jars.missing_toolchain()
     assert reason is not None and "java" in reason
+
+
+_MAVEN = """#!/bin/sh
+echo called >> "$MAVEN_CALLS"
+sleep 0.3
+for word; do
+    case "$word" in -DoutputDirectory=*) touch "${word#*=}/kafka_2.13-4.3.1.jar" ;; esac
+done
+"""
+
+
+def test_who_wants_them_at_the_same_time_waits_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, script in (("mvn", _MAVEN), ("java", "#!/bin/sh")):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("MAVEN_CALLS", str(tmp_path / "calls"))
+    monkeypatch.delenv("ODRADEK_KAFKA_LIBS", raising=False)
+    monkeypatch.setattr(kafka_jars, "CACHE", tmp_path / "cache")
+    with ThreadPoolExecutor(3) as pool:
+        found = [asked.result() for asked in [pool.submit(kafka_jars.kafka_classpath) for _ in range(3)]]
+    assert set(found) == {f"{tmp_path}/cache/kafka/{kafka_jars.KAFKA_VERSION}/libs/*"}
+    assert (tmp_path / "calls").read_text() == "called\n"
