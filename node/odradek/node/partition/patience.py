@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Final
 
 from odradek.proto.kafka.record_batch import BatchHeader, InvalidBatchError, parse_header
+from odradek.storage.producer_entry import FIRST_SPARSE_PRODUCER_ID
 
 REPEATED_WITHIN_MS: Final = 2_000
 """A batch that was refused comes again within this time, after those that were under way behind it."""
@@ -73,7 +74,8 @@ class Patience:
         except InvalidBatchError:
             return
         now = self._clock()
-        if producer_id >= 0 and (asked := self._entry(producer_id, now)) is not None:
+        may_be_asked = 0 <= producer_id < FIRST_SPARSE_PRODUCER_ID
+        if may_be_asked and (asked := self._entry(producer_id, now)) is not None:
             asked.refused_ms = now
 
     def ask_again(self, header: BatchHeader, last_offset: int) -> bool:

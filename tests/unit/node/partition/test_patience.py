@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from odradek.node.partition.patience import Patience
 from odradek.proto.kafka.record_batch import Record, build_batch, parse_header
+from odradek.storage.producer_entry import FIRST_SPARSE_PRODUCER_ID
 
 
 def batch(pid: int = 7, sequence: int = 5, epoch: int = 0) -> bytearray:
@@ -89,7 +90,7 @@ def test_who_was_refused_is_asked_until_two_seconds_after_the_last_time() -> Non
 def test_what_is_no_batch_of_such_a_producer_is_forgotten_at_once() -> None:
     world = World()
     world.lead(0, is_followed=False)
-    for refused in (None, bytearray(), bytearray(20), batch(-1)):
+    for refused in (None, bytearray(), bytearray(20), batch(-1), batch(FIRST_SPARSE_PRODUCER_ID)):
         world.patience.on_refused(refused)
     assert not world.asked(12) and not world.patience._asked
 
