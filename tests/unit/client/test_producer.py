@@ -179,7 +179,7 @@ async def test_what_may_be_written_is_not_written_under_another_identity() -> No
 async def test_what_cannot_be_delivered_times_out() -> None:
     async with (
         a_log() as (log, node),
-        Producer(node.address, linger_ms=0, delivery_timeout_ms=300) as producer,
+        Producer(node.address, linger_ms=0, delivery_timeout_ms=1_500) as producer,
     ):
         log.refusals = ["NOT_ENOUGH_REPLICAS"] * 1000
         with pytest.raises(DeliveryTimeoutError, match="NOT_ENOUGH_REPLICAS") as caught:
@@ -192,7 +192,7 @@ async def test_what_cannot_be_delivered_times_out() -> None:
 async def test_a_node_that_says_nothing_times_out_and_nobody_knows() -> None:
     async with (
         a_log() as (log, node),
-        Producer(node.address, linger_ms=0, delivery_timeout_ms=200) as producer,
+        Producer(node.address, linger_ms=0, delivery_timeout_ms=1_500) as producer,
     ):
         silent = asyncio.Event()
 
