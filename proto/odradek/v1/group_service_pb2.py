@@ -26,7 +26,7 @@ from odradek.v1 import error_pb2 as odradek_dot_v1_dot_error__pb2
 from odradek.v1 import record_pb2 as odradek_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eodradek/v1/group_service.proto\x12\nodradek.v1\x1a\x16odradek/v1/error.proto\x1a\x17odradek/v1/record.proto\"\xbf\x01\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.odradek.v1.GroupState\x12\x15\n\rprotocol_type\x18\x03 \x01(\t\x12\x10\n\x08\x61ssignor\x18\x04 \x01(\t\x12(\n\x07members\x18\x05 \x03(\x0b\x32\x17.odradek.v1.GroupMember\x12\x16\n\x0e\x63oordinator_id\x18\x06 \x01(\x05\x12\x12\n\ngeneration\x18\x07 \x01(\x05\"\x8d\x01\n\x0bGroupMember\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63lient_host\x18\x04 \x01(\t\x12.\n\npartitions\x18\x05 \x03(\x0b\x32\x1a.odradek.v1.TopicPartition\"b\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.odradek.v1.GroupState\"s\n\x12ListGroupsResponse\x12!\n\x06groups\x18\x01 \x03(\x0b\x32\x11.odradek.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12!\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x11.odradek.v1.Error\"#\n\x0fGetGroupRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\"4\n\x10GetGroupResponse\x12 \n\x05group\x18\x01 \x01(\x0b\x32\x11.odradek.v1.Group\"&\n\x12\x44\x65leteGroupRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteGroupResponse\"\x7f\n\x0bGroupOffset\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x14\n\x0cleader_epoch\x18\x04 \x01(\x05\x12\x10\n\x08metadata\x18\x05 \x01(\t\x12\x16\n\x0ehigh_watermark\x18\x06 \x01(\x03\"R\n\x17ListGroupOffsetsRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x18ListGroupOffsetsResponse\x12(\n\x07offsets\x18\x01 \x03(\x0b\x32\x17.odradek.v1.GroupOffset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x16SetGroupOffsetsRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12,\n\tpositions\x18\x02 \x03(\x0b\x32\x19.odradek.v1.GroupPosition\"k\n\rGroupPosition\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12&\n\x08position\x18\x03 \x01(\x0b\x32\x14.odradek.v1.Position\x12\x10\n\x08metadata\x18\x04 \x01(\t\"L\n\x17SetGroupOffsetsResponse\x12\x31\n\x07offsets\x18\x01 \x03(\x0b\x32 .odradek.v1.TopicPartitionOffset\"]\n\x19\x44\x65leteGroupOffsetsRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.odradek.v1.TopicPartition\"\x1c\n\x1a\x44\x65leteGroupOffsetsResponse\"b\n\x18RemoveGroupMemberRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x13\n\tmember_id\x18\x02 \x01(\tH\x00\x12\x15\n\x0binstance_id\x18\x03 \x01(\tH\x00\x42\x08\n\x06member\"\x1b\n\x19RemoveGroupMemberResponse*\xb9\x01\n\nGroupState\x12\x1b\n\x17GROUP_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11GROUP_STATE_EMPTY\x10\x01\x12#\n\x1fGROUP_STATE_PREPARING_REBALANCE\x10\x02\x12$\n GROUP_STATE_COMPLETING_REBALANCE\x10\x03\x12\x16\n\x12GROUP_STATE_STABLE\x10\x04\x12\x14\n\x10GROUP_STATE_DEAD\x10\x05\x32\xf4\x04\n\x0cGroupService\x12K\n\nListGroups\x12\x1d.odradek.v1.ListGroupsRequest\x1a\x1e.odradek.v1.ListGroupsResponse\x12\x45\n\x08GetGroup\x12\x1b.odradek.v1.GetGroupRequest\x1a\x1c.odradek.v1.GetGroupResponse\x12N\n\x0b\x44\x65leteGroup\x12\x1e.odradek.v1.DeleteGroupRequest\x1a\x1f.odradek.v1.DeleteGroupResponse\x12]\n\x10ListGroupOffsets\x12#.odradek.v1.ListGroupOffsetsRequest\x1a$.odradek.v1.ListGroupOffsetsResponse\x12Z\n\x0fSetGroupOffsets\x12\".odradek.v1.SetGroupOffsetsRequest\x1a#.odradek.v1.SetGroupOffsetsResponse\x12\x63\n\x12\x44\x65leteGroupOffsets\x12%.odradek.v1.DeleteGroupOffsetsRequest\x1a&.odradek.v1.DeleteGroupOffsetsResponse\x12`\n\x11RemoveGroupMember\x12$.odradek.v1.RemoveGroupMemberRequest\x1a%.odradek.v1.RemoveGroupMemberResponseB:\n\x0e\x64\x65v.odradek.v1P\x01Z&odradek.dev/proto/odradek/v1;odradekv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eodradek/v1/group_service.proto\x12\nodradek.v1\x1a\x16odradek/v1/error.proto\x1a\x17odradek/v1/record.proto\"\xbf\x01\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.odradek.v1.GroupState\x12\x15\n\rprotocol_type\x18\x03 \x01(\t\x12\x10\n\x08\x61ssignor\x18\x04 \x01(\t\x12(\n\x07members\x18\x05 \x03(\x0b\x32\x17.odradek.v1.GroupMember\x12\x16\n\x0e\x63oordinator_id\x18\x06 \x01(\x05\x12\x12\n\ngeneration\x18\x07 \x01(\x05\"\x8d\x01\n\x0bGroupMember\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63lient_host\x18\x04 \x01(\t\x12.\n\npartitions\x18\x05 \x03(\x0b\x32\x1a.odradek.v1.TopicPartition\"b\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.odradek.v1.GroupState\"\x89\x01\n\x12ListGroupsResponse\x12!\n\x06groups\x18\x01 \x03(\x0b\x32\x11.odradek.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12!\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x11.odradek.v1.Error\x12\x14\n\x0c\x63oordinators\x18\x04 \x03(\x05\"#\n\x0fGetGroupRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\"4\n\x10GetGroupResponse\x12 \n\x05group\x18\x01 \x01(\x0b\x32\x11.odradek.v1.Group\"&\n\x12\x44\x65leteGroupRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteGroupResponse\"\x7f\n\x0bGroupOffset\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x14\n\x0cleader_epoch\x18\x04 \x01(\x05\x12\x10\n\x08metadata\x18\x05 \x01(\t\x12\x16\n\x0ehigh_watermark\x18\x06 \x01(\x03\"R\n\x17ListGroupOffsetsRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x18ListGroupOffsetsResponse\x12(\n\x07offsets\x18\x01 \x03(\x0b\x32\x17.odradek.v1.GroupOffset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x16SetGroupOffsetsRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12,\n\tpositions\x18\x02 \x03(\x0b\x32\x19.odradek.v1.GroupPosition\"k\n\rGroupPosition\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12&\n\x08position\x18\x03 \x01(\x0b\x32\x14.odradek.v1.Position\x12\x10\n\x08metadata\x18\x04 \x01(\t\"L\n\x17SetGroupOffsetsResponse\x12\x31\n\x07offsets\x18\x01 \x03(\x0b\x32 .odradek.v1.TopicPartitionOffset\"]\n\x19\x44\x65leteGroupOffsetsRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12.\n\npartitions\x18\x02 \x03(\x0b\x32\x1a.odradek.v1.TopicPartition\"\x1c\n\x1a\x44\x65leteGroupOffsetsResponse\"b\n\x18RemoveGroupMemberRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x13\n\tmember_id\x18\x02 \x01(\tH\x00\x12\x15\n\x0binstance_id\x18\x03 \x01(\tH\x00\x42\x08\n\x06member\"\x1b\n\x19RemoveGroupMemberResponse*\xb9\x01\n\nGroupState\x12\x1b\n\x17GROUP_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11GROUP_STATE_EMPTY\x10\x01\x12#\n\x1fGROUP_STATE_PREPARING_REBALANCE\x10\x02\x12$\n GROUP_STATE_COMPLETING_REBALANCE\x10\x03\x12\x16\n\x12GROUP_STATE_STABLE\x10\x04\x12\x14\n\x10GROUP_STATE_DEAD\x10\x05\x32\xf4\x04\n\x0cGroupService\x12K\n\nListGroups\x12\x1d.odradek.v1.ListGroupsRequest\x1a\x1e.odradek.v1.ListGroupsResponse\x12\x45\n\x08GetGroup\x12\x1b.odradek.v1.GetGroupRequest\x1a\x1c.odradek.v1.GetGroupResponse\x12N\n\x0b\x44\x65leteGroup\x12\x1e.odradek.v1.DeleteGroupRequest\x1a\x1f.odradek.v1.DeleteGroupResponse\x12]\n\x10ListGroupOffsets\x12#.odradek.v1.ListGroupOffsetsRequest\x1a$.odradek.v1.ListGroupOffsetsResponse\x12Z\n\x0fSetGroupOffsets\x12\".odradek.v1.SetGroupOffsetsRequest\x1a#.odradek.v1.SetGroupOffsetsResponse\x12\x63\n\x12\x44\x65leteGroupOffsets\x12%.odradek.v1.DeleteGroupOffsetsRequest\x1a&.odradek.v1.DeleteGroupOffsetsResponse\x12`\n\x11RemoveGroupMember\x12$.odradek.v1.RemoveGroupMemberRequest\x1a%.odradek.v1.RemoveGroupMemberResponseB:\n\x0e\x64\x65v.odradek.v1P\x01Z&odradek.dev/proto/odradek/v1;odradekv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,44 +34,44 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'odradek.v1.group_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.odradek.v1P\001Z&odradek.dev/proto/odradek/v1;odradekv1'
-  _globals['_GROUPSTATE']._serialized_start=1644
-  _globals['_GROUPSTATE']._serialized_end=1829
+  _globals['_GROUPSTATE']._serialized_start=1667
+  _globals['_GROUPSTATE']._serialized_end=1852
   _globals['_GROUP']._serialized_start=96
   _globals['_GROUP']._serialized_end=287
   _globals['_GROUPMEMBER']._serialized_start=290
   _globals['_GROUPMEMBER']._serialized_end=431
   _globals['_LISTGROUPSREQUEST']._serialized_start=433
   _globals['_LISTGROUPSREQUEST']._serialized_end=531
-  _globals['_LISTGROUPSRESPONSE']._serialized_start=533
-  _globals['_LISTGROUPSRESPONSE']._serialized_end=648
-  _globals['_GETGROUPREQUEST']._serialized_start=650
-  _globals['_GETGROUPREQUEST']._serialized_end=685
-  _globals['_GETGROUPRESPONSE']._serialized_start=687
-  _globals['_GETGROUPRESPONSE']._serialized_end=739
-  _globals['_DELETEGROUPREQUEST']._serialized_start=741
-  _globals['_DELETEGROUPREQUEST']._serialized_end=779
-  _globals['_DELETEGROUPRESPONSE']._serialized_start=781
-  _globals['_DELETEGROUPRESPONSE']._serialized_end=802
-  _globals['_GROUPOFFSET']._serialized_start=804
-  _globals['_GROUPOFFSET']._serialized_end=931
-  _globals['_LISTGROUPOFFSETSREQUEST']._serialized_start=933
-  _globals['_LISTGROUPOFFSETSREQUEST']._serialized_end=1015
-  _globals['_LISTGROUPOFFSETSRESPONSE']._serialized_start=1017
-  _globals['_LISTGROUPOFFSETSRESPONSE']._serialized_end=1110
-  _globals['_SETGROUPOFFSETSREQUEST']._serialized_start=1112
-  _globals['_SETGROUPOFFSETSREQUEST']._serialized_end=1200
-  _globals['_GROUPPOSITION']._serialized_start=1202
-  _globals['_GROUPPOSITION']._serialized_end=1309
-  _globals['_SETGROUPOFFSETSRESPONSE']._serialized_start=1311
-  _globals['_SETGROUPOFFSETSRESPONSE']._serialized_end=1387
-  _globals['_DELETEGROUPOFFSETSREQUEST']._serialized_start=1389
-  _globals['_DELETEGROUPOFFSETSREQUEST']._serialized_end=1482
-  _globals['_DELETEGROUPOFFSETSRESPONSE']._serialized_start=1484
-  _globals['_DELETEGROUPOFFSETSRESPONSE']._serialized_end=1512
-  _globals['_REMOVEGROUPMEMBERREQUEST']._serialized_start=1514
-  _globals['_REMOVEGROUPMEMBERREQUEST']._serialized_end=1612
-  _globals['_REMOVEGROUPMEMBERRESPONSE']._serialized_start=1614
-  _globals['_REMOVEGROUPMEMBERRESPONSE']._serialized_end=1641
-  _globals['_GROUPSERVICE']._serialized_start=1832
-  _globals['_GROUPSERVICE']._serialized_end=2460
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=534
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=671
+  _globals['_GETGROUPREQUEST']._serialized_start=673
+  _globals['_GETGROUPREQUEST']._serialized_end=708
+  _globals['_GETGROUPRESPONSE']._serialized_start=710
+  _globals['_GETGROUPRESPONSE']._serialized_end=762
+  _globals['_DELETEGROUPREQUEST']._serialized_start=764
+  _globals['_DELETEGROUPREQUEST']._serialized_end=802
+  _globals['_DELETEGROUPRESPONSE']._serialized_start=804
+  _globals['_DELETEGROUPRESPONSE']._serialized_end=825
+  _globals['_GROUPOFFSET']._serialized_start=827
+  _globals['_GROUPOFFSET']._serialized_end=954
+  _globals['_LISTGROUPOFFSETSREQUEST']._serialized_start=956
+  _globals['_LISTGROUPOFFSETSREQUEST']._serialized_end=1038
+  _globals['_LISTGROUPOFFSETSRESPONSE']._serialized_start=1040
+  _globals['_LISTGROUPOFFSETSRESPONSE']._serialized_end=1133
+  _globals['_SETGROUPOFFSETSREQUEST']._serialized_start=1135
+  _globals['_SETGROUPOFFSETSREQUEST']._serialized_end=1223
+  _globals['_GROUPPOSITION']._serialized_start=1225
+  _globals['_GROUPPOSITION']._serialized_end=1332
+  _globals['_SETGROUPOFFSETSRESPONSE']._serialized_start=1334
+  _globals['_SETGROUPOFFSETSRESPONSE']._serialized_end=1410
+  _globals['_DELETEGROUPOFFSETSREQUEST']._serialized_start=1412
+  _globals['_DELETEGROUPOFFSETSREQUEST']._serialized_end=1505
+  _globals['_DELETEGROUPOFFSETSRESPONSE']._serialized_start=1507
+  _globals['_DELETEGROUPOFFSETSRESPONSE']._serialized_end=1535
+  _globals['_REMOVEGROUPMEMBERREQUEST']._serialized_start=1537
+  _globals['_REMOVEGROUPMEMBERREQUEST']._serialized_end=1635
+  _globals['_REMOVEGROUPMEMBERRESPONSE']._serialized_start=1637
+  _globals['_REMOVEGROUPMEMBERRESPONSE']._serialized_end=1664
+  _globals['_GROUPSERVICE']._serialized_start=1855
+  _globals['_GROUPSERVICE']._serialized_end=2483
 # @@protoc_insertion_point(module_scope)

@@ -42,6 +42,15 @@ class CoordinatorKind(IntEnum):
     SHARE = 2
 
 
+class ListedGroups(NamedTuple):
+    """The groups of those shards that this node leads and that are loaded, `shards` by number. `error` is that of the
+    first one that is led here and cannot answer yet: its groups are missing."""
+
+    error: ErrorCode
+    groups: list[GroupListing]
+    shards: list[int]
+
+
 class Endpoint(NamedTuple):
     node_id: int
     host: str
@@ -121,25 +130,25 @@ class GroupsService:
             return GroupDescription(shard, group_id, state="")
         return shard.describe(group_id)
 
-    def list_groups(
-        self, states: Sequence[str] = (), types: Sequence[str] = ()
-    ) -> tuple[ErrorCode, list[GroupListing]]:
+    def list_groups(self, states: Sequence[str] = (), types: Sequence[str] = ()) -> ListedGroups:
         """The groups coordinated here. Filters ignore case; an empty filter lets everything through."""
         wanted_states = {state.strip().lower() for state in states}
         wanted_types = {kind.strip().lower() for kind in types}
-        found: list[GroupListing] = []
-        for shard in self._runtime.read_all():
+        found = ListedGroups(ErrorCode.NONE, [], [])
+        for number, shard in enumerate(self._runtime.read_all()):
             if shard is ErrorCode.NOT_COORDINATOR:
                 continue  # another node lists these
             if isinstance(shard, ErrorCode):
-                return shard, []
-            found.extend(
+                found = found if found.error else found._replace(error=shard)
+                continue
+            found.shards.append(number)
+            found.groups.extend(
                 group
                 for group in shard.list_groups()
                 if (not wanted_states or group.state.lower() in wanted_states)
                 and (not wanted_types or group.group_type.lower() in wanted_types)
             )
-        return ErrorCode.NONE, found
+        return found
 
     async def delete(self, group_ids: Iterable[str]) -> list[ErrorCode]:
         """One outcome per id, in order: NON_EMPTY_GROUP while it has members, GROUP_ID_NOT_FOUND if there is

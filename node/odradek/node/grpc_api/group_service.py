@@ -109,11 +109,13 @@ class GroupServicer:
         return own if call.is_forwarded else await self._all_groups(call, request, paging, own)
 
     def _own_groups(self, paging: Paging, states: Sequence[str]) -> pb.ListGroupsResponse:
-        error, listed = self._groups.list_groups(states)
-        if error is not ErrorCode.NONE:
-            return pb.ListGroupsResponse(errors=[_missing(self._location.node_id, refused(error))])
-        page, token = paging.take(sorted(group.group_id for group in listed), lambda group_id: (group_id,))
-        answer = pb.ListGroupsResponse(next_page_token=token)
+        listed = self._groups.list_groups(states)
+        page, token = paging.take(
+            sorted(group.group_id for group in listed.groups), lambda group_id: (group_id,)
+        )
+        answer = pb.ListGroupsResponse(next_page_token=token, coordinators=listed.shards)
+        if listed.error is not ErrorCode.NONE:
+            answer.errors.append(_missing(self._location.node_id, refused(listed.error)))
         for described in self._groups.describe(page):
             answer.groups.append(self._group(described))
         return answer
@@ -121,33 +123,41 @@ class GroupServicer:
     async def _all_groups(
         self, call: Call, request: pb.ListGroupsRequest, paging: Paging, own: pb.ListGroupsResponse
     ) -> pb.ListGroupsResponse:
-        """The first page of what the first pages of all nodes come to: a token is the same to every node."""
+        """The first page of what the first pages of all nodes come to: a token is the same to every node.
+
+        A coordinator that moves meanwhile may have been asked where it is not any more, or not yet: what counts is
+        which ones have answered, not who was believed to lead them."""
         leaders = self._coordinators.leaders()
         alive = {broker.broker_id for broker in self._location.image.live_brokers}
         nodes = sorted((alive | {one for one in leaders if one is not None}) - {self._location.node_id})
         path = f"/{self.service}/ListGroups"
-        answers = await asyncio.gather(
+        gathered = await asyncio.gather(
             *(
                 self._others.ask(node, path, call, request, pb.ListGroupsResponse, ASK_TIMEOUT_S)
                 for node in nodes
             ),
             return_exceptions=True,
         )
-        groups = {group.group_id: group for group in own.groups}
-        errors = list(own.errors)
-        has_more = bool(own.next_page_token)
-        if None in leaders:
-            message = f"{leaders.count(None)} of {len(leaders)} coordinators are being elected"
-            errors.append(error_message(ErrorCode.COORDINATOR_NOT_AVAILABLE, message))
-        for node, answer in zip(nodes, answers, strict=True):
+        groups: dict[str, pb.Group] = {}
+        errors: list[error_pb2.Error] = []
+        answered: set[int] = set()
+        failed: set[int | None] = set()
+        has_more = False
+        for node, answer in ((self._location.node_id, own), *zip(nodes, gathered, strict=True)):
             if isinstance(answer, RefusalError):
-                errors.append(_missing(node, answer))
+                answer = pb.ListGroupsResponse(errors=[_missing(node, answer)])
             elif isinstance(answer, BaseException):
                 raise answer
-            else:
-                groups.update((group.group_id, group) for group in answer.groups)
+            groups.update((group.group_id, group) for group in answer.groups)
+            answered.update(answer.coordinators)
+            has_more |= bool(answer.next_page_token)
+            if answer.errors:
                 errors.extend(answer.errors)
-                has_more |= bool(answer.next_page_token)
+                failed.add(node)
+        moving = sum(number not in answered and leader not in failed for number, leader in enumerate(leaders))
+        if moving:
+            message = f"{moving} of {len(leaders)} coordinators are being elected"
+            errors.insert(0, error_message(ErrorCode.COORDINATOR_NOT_AVAILABLE, message))
         page, token = paging.take(sorted(groups), lambda group_id: (group_id,))
         if has_more and not token and page:
             token = paging.token((page[-1],))

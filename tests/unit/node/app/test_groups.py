@@ -60,13 +60,13 @@ async def test_a_coordinator_that_is_loading_or_elsewhere() -> None:
     assert node.groups.sync(sync()).value.error is loading
     assert node.groups.leave(leave()).value.error is loading
     assert node.groups.describe(["g"])[0].error is loading
-    assert node.groups.list_groups() == (loading, [])
+    assert node.groups.list_groups() == (loading, [], [])
     assert await node.groups.delete(["g"]) == [loading]
     # No session runs while loading: a member must not take this for a reason to rejoin.
     assert node.groups.heartbeat(Heartbeat("g", 1, "c-1", None)) is ErrorCode.NONE
     node.lose()
     assert node.groups.heartbeat(Heartbeat("g", 1, "c-1", None)) is ErrorCode.NOT_COORDINATOR
-    assert node.groups.list_groups() == (ErrorCode.NONE, []), "another node lists them"
+    assert node.groups.list_groups() == (ErrorCode.NONE, [], []), "another node lists them"
 
 
 async def test_groups_of_all_shards_are_listed_and_filtered() -> None:
@@ -75,8 +75,8 @@ async def test_groups_of_all_shards_are_listed_and_filtered() -> None:
         await node.groups.join(join(name)).wait()
 
     def names(*states: str, types: tuple[str, ...] = ()) -> set[str]:
-        error, found = node.groups.list_groups(states, types)
-        assert error is ErrorCode.NONE
+        error, found, shards = node.groups.list_groups(states, types)
+        assert error is ErrorCode.NONE and shards == list(range(len(node.logs)))
         return {group.group_id for group in found}
 
     assert names() == set("abcdef")

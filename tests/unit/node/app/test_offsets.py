@@ -48,7 +48,7 @@ async def test_nothing_that_exists_makes_no_group() -> None:
     node = Node()
     command = commit(TopicToCommit("nope", NO_ID, partitions(0)))
     assert node.offsets.commit(command).value == [UNKNOWN]
-    assert node.groups.list_groups() == (NONE, [])
+    assert node.groups.list_groups().groups == []
 
 
 async def test_topics_by_id() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -333,17 +334,24 @@ async def test_a_coordinator_that_loads_or_has_moved_is_asked_again() -> None:
 
 
 class Three:
-    """Node 1 of three, with groups of its own; the others answer what a test says, or that they have none."""
+    """Node 1 of three, with the coordinators of `node`; the others, numbered from `first`, are led by `leaders`. The
+    other nodes answer what a test says, or that they have no groups."""
 
-    def __init__(self, node: Node, leaders: list[int | None] | None = None) -> None:
-        self.leaders_: list[int | None] = [1, 2, 3] if leaders is None else leaders
-        self.others = FakeOthers({2: pb.ListGroupsResponse(), 3: pb.ListGroupsResponse()})
+    def __init__(self, node: Node, leaders: Sequence[int | None] = (2, 3)) -> None:
+        self.first = len(node.shards)
+        self.leaders_: list[int | None] = [*[1] * self.first, *leaders]
+        self.others = FakeOthers({2: self.answer(0), 3: self.answer(1)})
         services = node.services
         unused: Any = None
         servicer = GroupServicer(
             services.groups, services.offsets, unused, self, Place(ImageWorld().image), self.others
         )
         self.service = Servicers.of(servicer)
+
+    def answer(self, *coordinators: int, groups: Sequence[pb.Group] = ()) -> pb.ListGroupsResponse:
+        """By a node that answers for these of the other coordinators."""
+        numbers = [self.first + number for number in coordinators]
+        return pb.ListGroupsResponse(groups=groups, coordinators=numbers)
 
     def leader_of(self, group_id: str) -> int | None:
         return 1
@@ -353,19 +361,22 @@ class Three:
 
 
 class Other:
-    """A node that pages through its groups as node 1 does."""
+    """A node that pages through its groups as node 1 does, and answers for one coordinator, `number`."""
 
-    def __init__(self, node: Node, node_id: int) -> None:
+    def __init__(self, node: Node, node_id: int, number: int) -> None:
         unused: Any = None
         place = Place(ImageWorld().image, node_id=node_id)
         servicer = GroupServicer(
             node.services.groups, node.services.offsets, unused, unused, place, FakeOthers()
         )
         self._servicer = servicer
+        self._number = number
 
     def __call__(self, request: pb.ListGroupsRequest) -> pb.ListGroupsResponse:
         paging = Paging("groups", sorted(set(request.states)), request.page_size, request.page_token)
-        return self._servicer._own_groups(paging, [])
+        answer = self._servicer._own_groups(paging, [])
+        answer.coordinators[:] = [self._number]
+        return answer
 
 
 async def with_groups(*group_ids: str) -> Node:
@@ -380,7 +391,7 @@ async def test_groups_of_all_nodes_are_one_list_whatever_the_size_of_a_page() ->
     nodes = [await with_groups(*names[number::3]) for number in range(3)]
     for size in (1, 2, 3, 7, 20, 100):
         three = Three(nodes[0])
-        three.others.answers = {2: Other(nodes[1], 2), 3: Other(nodes[2], 3)}
+        three.others.answers = {2: Other(nodes[1], 2, three.first), 3: Other(nodes[2], 3, three.first + 1)}
         seen: list[str] = []
         owners: set[int] = set()
         token = ""
@@ -401,7 +412,7 @@ async def test_groups_of_all_nodes_are_one_list_whatever_the_size_of_a_page() ->
 
 async def test_a_full_page_of_one_node_alone_is_not_the_end() -> None:
     three = Three(await with_topic())
-    three.others.answers[2] = Other(await with_groups("a", "b", "c"), 2)
+    three.others.answers[2] = Other(await with_groups("a", "b", "c"), 2, three.first)
     page = await three.service.ask("ListGroups", pb.ListGroupsRequest(page_size=2))
     assert [group.group_id for group in page.groups] == ["a", "b"]
     rest = pb.ListGroupsRequest(page_size=2, page_token=page.next_page_token)
@@ -421,21 +432,21 @@ async def test_a_node_that_is_asked_for_another_tells_its_own_groups() -> None:
     three = Three(await with_groups("a", "b"))
     answer = await three.service.ask("ListGroups", pb.ListGroupsRequest(), is_forwarded=True)
     assert [group.group_id for group in answer.groups] == ["a", "b"]
-    assert three.others.asked == []
+    assert list(answer.coordinators) == list(range(three.first)) and three.others.asked == []
 
 
 async def test_coordinators_that_could_not_be_asked_are_named() -> None:
-    three = Three(await with_groups("b"), [1, None, 2, 4, None])
+    three = Three(await with_groups("b"), [3, 2, 4, None, None])
     three.others.answers = {
         2: refused(ErrorCode.NETWORK_EXCEPTION, "it is gone"),
-        3: pb.ListGroupsResponse(groups=[pb.Group(group_id="a", coordinator_id=3)]),
+        3: three.answer(0, groups=[pb.Group(group_id="a", coordinator_id=3)]),
         4: refused(ErrorCode.BROKER_NOT_AVAILABLE, "node 4 is not reached by gRPC"),
     }
     answer = await three.service.ask("ListGroups", pb.ListGroupsRequest())
     assert [group.group_id for group in answer.groups] == ["a", "b"]
     told = [(one.reason, one.message, one.retriable) for one in answer.errors]
     assert told == [
-        ("COORDINATOR_NOT_AVAILABLE", "2 of 5 coordinators are being elected", True),
+        ("COORDINATOR_NOT_AVAILABLE", f"2 of {three.first + 5} coordinators are being elected", True),
         ("NETWORK_EXCEPTION", "node 2: it is gone", True),
         ("BROKER_NOT_AVAILABLE", "node 4: node 4 is not reached by gRPC", False),
     ]
@@ -443,9 +454,20 @@ async def test_coordinators_that_could_not_be_asked_are_named() -> None:
 
 async def test_a_group_that_moves_while_it_is_listed_is_told_once() -> None:
     three = Three(await with_groups("a"))
-    three.others.answers[2] = pb.ListGroupsResponse(groups=[pb.Group(group_id="a", coordinator_id=2)])
+    three.others.answers[2] = three.answer(-1, 0, groups=[pb.Group(group_id="a", coordinator_id=2)])
     answer = await three.service.ask("ListGroups", pb.ListGroupsRequest())
     assert [group.group_id for group in answer.groups] == ["a"]
+    assert not answer.errors and not answer.coordinators
+
+
+async def test_a_coordinator_that_moved_past_the_question_is_missing_and_said_to_be() -> None:
+    """Node 2 was asked when it did not lead any more, node 3 before it did."""
+    three = Three(await with_groups("a"), [2, 3, 2])
+    (error,) = (await three.service.ask("ListGroups", pb.ListGroupsRequest())).errors
+    assert (error.reason, error.message) == (
+        "COORDINATOR_NOT_AVAILABLE",
+        f"1 of {three.first + 3} coordinators are being elected",
+    )
 
 
 async def test_groups_that_are_loading_here_are_missing_and_said_to_be() -> None:

@@ -134,9 +134,9 @@ class ClassicGroupHandlers:
     def list_groups(
         self, context: RequestContext, request: ListGroupsRequest, version: int
     ) -> ListGroupsResponse:
-        error, groups = self._groups.list_groups(request.states_filter, request.types_filter)
+        listed = self._groups.list_groups(request.states_filter, request.types_filter)
         return ListGroupsResponse(
-            error_code=error,
+            error_code=listed.error,
             groups=[
                 ListGroupsResponse.ListedGroup(
                     group_id=group.group_id,
@@ -144,7 +144,7 @@ class ClassicGroupHandlers:
                     group_state=group.state,
                     group_type=group.group_type,
                 )
-                for group in groups
+                for group in (() if listed.error else listed.groups)
             ],
         )
 
