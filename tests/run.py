@@ -29,7 +29,7 @@ def parts() -> dict[str, list[str]]:
     computing, processes = ([f"tests/{name}" for name in names] for names in (COMPUTING, REAL_PROCESSES))
     return {
         "computing": ["-n", "auto", "--dist", "worksteal", *computing],
-        "real processes": ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", *processes],
+        "real processes": ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *processes],
         "alone": ["tests", *(f"--ignore={folder}" for folder in computing + processes)],
     }
 
