@@ -150,11 +150,13 @@ class Connection:
         """Ask any node, and where one cannot answer (UNAVAILABLE) another, until `timeout_ms` are over.
 
         `is_repeatable=False`: a call whose connection broke when it may have been carried out already is not
-        made again; only one that a node refused with UNAVAILABLE and a reason is. OdradekError: the last failure.
+        made again; only one that a node refused with UNAVAILABLE and a reason is. OdradekError: the last failure;
+        of a repeatable call whose last attempt the deadline cut off, what the one before it met.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_ms / 1000
         attempt = 0
+        met: OdradekError | None = None
         while True:
             address = self._preferred
             left_ms = max(1, round((deadline - loop.time()) * 1000))
@@ -171,6 +173,8 @@ class Connection:
                 is_broken = error.status in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
                 if not (is_refused or (is_broken and is_repeatable)):
                     raise
+                if error.status != "DEADLINE_EXCEEDED":
+                    met = error
                 self.avoid(address)
                 attempt += 1
                 # The first round asks every node at once; later rounds leave them time to recover.
@@ -178,7 +182,7 @@ class Connection:
                 if attempt >= len(self.addresses):
                     pause = self.backoff_ms(attempt - len(self.addresses), error.retry_after_ms) / 1000
                 if loop.time() + pause >= deadline:
-                    raise
+                    raise (met or error) from None
             await asyncio.sleep(pause)
 
     def backoff_ms(self, attempt: int, asked_for_ms: int | None = None) -> float:

@@ -127,6 +127,6 @@ async def test_what_must_not_be_made_twice_goes_to_a_node_that_answers(address: 
 
 
 async def test_nobody_answers() -> None:
-    async with Admin(NOBODY, timeout_ms=300) as admin:
+    async with Admin(NOBODY, timeout_ms=1_500) as admin:
         with pytest.raises(NodeUnavailableError):
             await admin.get_cluster()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import Any
 
@@ -8,7 +9,14 @@ import pytest
 from tests.unit.client.fake_node import FakeNode, refuse
 
 from odradek.client.connection import Connection, Method, parse_addresses, unavailable
-from odradek.client.errors import ClosedError, InvalidRequestError, NodeUnavailableError, NotControllerError
+from odradek.client.errors import (
+    CallTimeoutError,
+    ClosedError,
+    InvalidRequestError,
+    NodeUnavailableError,
+    NotControllerError,
+    OdradekError,
+)
 from odradek.v1 import log_service_pb2 as pb
 
 METADATA = Method("LogService/Metadata", pb.MetadataRequest, pb.MetadataResponse)
@@ -90,8 +98,33 @@ async def test_a_node_that_never_can_is_given_up_in_time() -> None:
     async with FakeNode() as node, Connection(node.address) as connection:
         node.unary["LogService/Metadata"] = refusing(grpc.StatusCode.UNAVAILABLE, "NOT_CONTROLLER", 10_000)
         with pytest.raises(NotControllerError) as caught:
-            await connection.call(METADATA, pb.MetadataRequest(), timeout_ms=300)
+            await connection.call(METADATA, pb.MetadataRequest(), timeout_ms=1_500)
         assert caught.value.is_retriable
+
+
+@pytest.mark.parametrize(("is_repeatable", "told"), [(True, NotControllerError), (False, CallTimeoutError)])
+async def test_what_a_node_said_is_told_rather_than_that_the_last_attempt_took_too_long(
+    is_repeatable: bool, told: type[OdradekError]
+) -> None:
+    """A call that does harm when made twice may have been carried out by that attempt."""
+
+    calls = 0
+
+    async def refuse_then_hang(request: pb.MetadataRequest, context: Any) -> pb.MetadataResponse:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            await asyncio.sleep(60)
+        await refuse(context, grpc.StatusCode.UNAVAILABLE, "NOT_CONTROLLER")
+        raise AssertionError
+
+    async with FakeNode() as node, Connection(node.address) as connection:
+        node.unary["LogService/Metadata"] = refuse_then_hang
+        with pytest.raises(told):
+            await connection.call(
+                METADATA, pb.MetadataRequest(), timeout_ms=1_500, is_repeatable=is_repeatable
+            )
+    assert calls == 2
 
 
 async def test_a_refusal_is_not_argued_with() -> None:

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 KAFKA_VERSION = "4.3.1"
+FETCH_S = 900
 
 _POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -94,7 +95,10 @@ def _fetch() -> Path:
     pom.write_text(_POM.format(version=KAFKA_VERSION))
     command = ["mvn", "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies"]
     command += ["-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S)
+    except subprocess.TimeoutExpired:
+        raise JarsMissing(f"{' '.join(command)} was not done after {FETCH_S} s") from None
     if done.returncode != 0:
         raise JarsMissing(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return partial.rename(home / "libs")

@@ -30,6 +30,9 @@ ADDRESS_WAIT_S: Final = 2.0
 """For a node that has to do something to say where it speaks gRPC: it may be starting."""
 PAUSE_S_MAX: Final = 0.2
 CATCH_UP_S: Final = 1.0
+ANSWER_S_MAX: Final = 1.0
+ANSWER_PART: Final = 0.2
+"""How much of a client's time is left for the way of a refusal back to it, which would otherwise come too late."""
 WATCH_S: Final = 0.2
 """How often a call under way looks whether its node still is the one that is known."""
 MAY_BE_DONE: Final = "the node that does this changed meanwhile: this very call may have made the change"
@@ -69,7 +72,9 @@ class UnaryForwarder:
     async def carry_out(self, path: str, method: Method, call: Call, request: Any) -> Any:
         """The response, here or from elsewhere. Raises RefusalError."""
         started_s = call.now_s()
-        deadline_s = started_s + call.timeout_ms(WAIT_MS) / 1000
+        timeout_s = call.timeout_ms(WAIT_MS) / 1000
+        deadline_s = started_s + timeout_s
+        answer_s = min(ANSWER_S_MAX, ANSWER_PART * timeout_s)
         pause_s = PAUSE_S_MIN
         may_be_done = False
         while True:
@@ -90,7 +95,7 @@ class UnaryForwarder:
                     raise refused(ErrorCode.REQUEST_TIMED_OUT, MAY_BE_DONE) from None
                 may_be_done = may_be_done or refusal.reason == ErrorCode.NETWORK_EXCEPTION.name
                 is_passing = refusal.status is grpc.StatusCode.UNAVAILABLE
-                if not is_passing or call.now_s() + pause_s >= deadline_s:
+                if not is_passing or call.now_s() + pause_s >= deadline_s - answer_s:
                     raise
                 is_mute = target not in (None, self._node_id) and self._address_of(target or 0) is None
                 if is_mute and call.now_s() - started_s > ADDRESS_WAIT_S:

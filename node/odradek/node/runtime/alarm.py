@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
+
+LATE_MS: Final = 100
+HEARING_S: Final = 0.02
 
 
 class Alarm:
     """Calls `on_due(now_ms)` on the loop when the earliest announced deadline has come.
 
     `on_due` returns the next deadline in ms, or None for none. Times are those of `monotonic_ms`.
+
+    An alarm that is late by more than LATE_MS has slept through it: the process was stopped, or starved. So have those
+    who were to act before the deadline, or their messages wait to be read. They are heard first.
     """
 
     __slots__ = ("_at_ms", "_handle", "_loop", "_on_due")
@@ -38,6 +45,12 @@ class Alarm:
             self._handle = None
 
     def _fire(self) -> None:
+        if self.monotonic_ms() - self._at_ms > LATE_MS:
+            self._handle = self._loop.call_later(HEARING_S, self._ring)
+        else:
+            self._ring()
+
+    def _ring(self) -> None:
         self._handle = None
         # Why max: loop timers may fire a fraction of a millisecond early, and would then find nothing due.
         self.announce(self._on_due(max(self.monotonic_ms(), self._at_ms)))

@@ -56,16 +56,34 @@ done
 """
 
 
+def _with_maven(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Nothing is cached, and `mvn` is this."""
+    for name, text in (("mvn", script), ("java", "#!/bin/sh")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.delenv("ODRADEK_KAFKA_LIBS", raising=False)
+    monkeypatch.setattr(kafka_jars, "CACHE", folder / "cache")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("#!/bin/sh\necho no such host; exit 1", "no such host"), ("#!/bin/sh\nexec sleep 60", "after 0.2 s")],
+)
+def test_a_fetch_that_failed_or_took_too_long_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    _with_maven(tmp_path, monkeypatch, script)
+    monkeypatch.setattr(kafka_jars, "FETCH_S", 0.2 if "sleep" in script else 60)
+    with pytest.raises(kafka_jars.JarsMissing, match=said):
+        kafka_jars.kafka_classpath()
+
+
 def test_who_wants_them_at_the_same_time_waits_for_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, script in (("mvn", _MAVEN), ("java", "#!/bin/sh")):
-        (tmp_path / name).write_text(script)
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    _with_maven(tmp_path, monkeypatch, _MAVEN)
     monkeypatch.setenv("MAVEN_CALLS", str(tmp_path / "calls"))
-    monkeypatch.delenv("ODRADEK_KAFKA_LIBS", raising=False)
-    monkeypatch.setattr(kafka_jars, "CACHE", tmp_path / "cache")
     with ThreadPoolExecutor(3) as pool:
         found = [asked.result() for asked in [pool.submit(kafka_jars.kafka_classpath) for _ in range(3)]]
     assert set(found) == {f"{tmp_path}/cache/kafka/{kafka_jars.KAFKA_VERSION}/libs/*"}

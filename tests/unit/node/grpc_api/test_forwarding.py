@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from tests.unit.node.grpc_api.doors import GET, Door, Scripted, named, refusal, server_of
 from tests.unit.node.grpc_api.node import a_call
 
-from odradek.node.grpc_api.forwarding import UnaryForwarder
+from odradek.node.grpc_api.forwarding import CATCH_UP_S, UnaryForwarder
 from odradek.node.grpc_api.methods import Call
 from odradek.node.grpc_api.refusal import RefusalError, refused
 from odradek.node.grpc_api.server import GrpcServer
@@ -85,7 +86,7 @@ async def test_a_call_goes_to_the_node_that_can_answer_with_what_its_client_said
         assert await door.get("t", timeout_s=100, metadata=(("client-id", "me"),)) == named("t of 2")
     ((node_id, call),) = nodes.calls
     assert node_id == 2 and call.is_forwarded and call.context.client_id == "me"
-    assert 50_000 < call.timeout_ms(5) <= 100_000
+    assert 50_000 < call.timeout_ms(5) <= 102_000  # gRPC rounds up on the way
     assert nodes.caught_up == 1
 
 
@@ -156,11 +157,11 @@ async def test_while_nobody_is_known_the_call_waits() -> None:
 async def test_when_the_time_is_up_the_client_hears_why() -> None:
     async with cluster() as (nodes, door):
         nodes.leader = None
-        found = await refusal(door.get(timeout_s=0.5))
+        found = await refusal(door.get(timeout_s=2))
         assert (found.status, found.reason) == ("UNAVAILABLE", "NOT_CONTROLLER")
         assert found.retry_ms
         nodes.leader, nodes.says[2] = 2, NOT_CONTROLLER
-        found = await refusal(door.get(timeout_s=0.5))
+        found = await refusal(door.get(timeout_s=2))
         assert (found.status, found.reason) == ("UNAVAILABLE", "NOT_CONTROLLER")
         assert len(nodes.asked) > 1
 
@@ -168,7 +169,7 @@ async def test_when_the_time_is_up_the_client_hears_why() -> None:
 async def test_a_node_that_is_gone_is_tried_until_another_is_known_or_it_is_back() -> None:
     async with cluster() as (nodes, door):
         await nodes.servers[2].stop()
-        found = await refusal(door.get(timeout_s=0.5))
+        found = await refusal(door.get(timeout_s=2))
         assert (found.status, found.reason) == ("UNAVAILABLE", "NETWORK_EXCEPTION")
         assert found.message.startswith("node 2 cannot be reached") and found.retry_ms
         call = door.get()
@@ -182,7 +183,7 @@ async def test_a_node_that_is_gone_is_tried_until_another_is_known_or_it_is_back
 async def test_a_node_without_a_door_is_not_reached() -> None:
     async with cluster() as (nodes, door):
         nodes.leader = 7
-        found = await refusal(door.get(timeout_s=0.3))
+        found = await refusal(door.get(timeout_s=2))
     assert (found.status, found.reason) == ("UNAVAILABLE", "BROKER_NOT_AVAILABLE")
     assert found.message == "node 7 is not reached by gRPC"
 
@@ -230,17 +231,14 @@ async def test_a_client_that_gives_up_ends_the_work_elsewhere() -> None:
 async def test_an_answer_is_held_back_until_it_is_seen_here_and_not_for_ever() -> None:
     async with cluster() as (nodes, door):
         nodes.catches_up.clear()
-        answered = asyncio.Event()
+        answered_s = [0.0]
 
         async def answer() -> None:
-            answered.set()
+            answered_s[0] = time.monotonic()
 
         nodes.says[2] = answer
-        call = asyncio.ensure_future(door.get())
-        await asyncio.wait_for(answered.wait(), 20)
-        await asyncio.sleep(0.1)
-        assert not call.done()
-        assert await asyncio.wait_for(call, 20) == named("t of 2")  # after a second all the same
+        assert await door.get() == named("t of 2")  # after a second all the same
+        assert time.monotonic() - answered_s[0] > 0.9 * CATCH_UP_S
 
 
 # -- ask
