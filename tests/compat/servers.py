@@ -3,12 +3,13 @@
 Decides: ports, folder, start, readiness, stop, kill and restart. Does not decide: what is tested or measured.
 Invariants: a server owns its folder and its port over restarts; at most one process at a time; ports lie below the
 range from which the kernel takes the local ports of clients, so that no client can hold (or dial) its own target while
-a node is down.
+a node is down. A port is free until its server binds it: two processes of one test run draw from different ones.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -28,14 +29,25 @@ from odradek.jepsen.db.kafka_jars import kafka_classpath
 
 HOST = "127.0.0.1"
 _POLL_S = 0.002
-_PORTS = range(20_000, 32_000)
+_ALL_PORTS = range(20_000, 32_000)
+_SLICES = 16
+
+
+def ports_of(worker: str) -> range:
+    """Those of a process of pytest-xdist by its name (gw0, gw1, ...), or all where there is but one."""
+    return _ALL_PORTS[int(worker.removeprefix("gw")) % _SLICES :: _SLICES] if worker else _ALL_PORTS
+
+
+_PORTS = ports_of(os.environ.get("PYTEST_XDIST_WORKER", ""))
+_drawn = itertools.cycle(random.SystemRandom().sample(_PORTS, len(_PORTS)))
 
 
 def quiet_ports(count: int) -> list[int]:
-    """That many different ports on which nobody listens, outside the range of clients' own ports."""
+    """That many different ports on which nobody listens, outside the range of clients' own ports; none comes again
+    before all others have come."""
     found: list[int] = []
     with contextlib.ExitStack() as held:
-        for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        for port in itertools.islice(_drawn, len(_PORTS)):
             probe = held.enter_context(socket.socket())
             try:
                 probe.bind((HOST, port))

@@ -22,6 +22,7 @@ def test_confluent(cluster: Cluster) -> None:
     consumer.subscribe([topic])
     confluent.send(cluster, topic, BEFORE, enable_idempotence=True)
     assert [message.value() for message in confluent.poll(consumer, 50)] == BEFORE
+    consumer.commit(asynchronous=False)
     killed = cluster.leader_of(topic)
     cluster.kill(killed)
     confluent.send(cluster, topic, AFTER, enable_idempotence=True)
@@ -70,6 +71,7 @@ async def test_aiokafka(cluster: Cluster) -> None:
             for value in BEFORE:
                 await producer.send_and_wait(topic, value)
             assert [(await consumer.getone()).value for _ in BEFORE] == BEFORE
+            await consumer.commit()
             leader = await asyncio.to_thread(cluster.leader_of, topic)
             cluster.kill(leader)
             for value in AFTER:

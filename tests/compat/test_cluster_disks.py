@@ -53,7 +53,7 @@ def test_two_nodes_that_were_hurt_one_after_the_other_lead_when_the_third_is_gon
     nodes: Cluster, harm: str
 ) -> None:
     topic = replicated_topic(nodes, PARTITIONS)
-    load = Load(nodes, topic, per_s=2000, enable_idempotence=True, message_timeout_ms=60_000)
+    load = Load(nodes, topic, per_s=2000, enable_idempotence=True, message_timeout_ms=120_000)
     try:
         for hurt in (1, 2):
             load.reach(len(load.acknowledged) + 500)
@@ -77,7 +77,7 @@ def test_two_nodes_that_were_hurt_one_after_the_other_lead_when_the_third_is_gon
 
 def test_a_cluster_all_of_whose_directories_have_other_ids_has_everything(nodes: Cluster) -> None:
     topic = replicated_topic(nodes, PARTITIONS)
-    load = Load(nodes, topic, per_s=2000, enable_idempotence=True, message_timeout_ms=60_000)
+    load = Load(nodes, topic, per_s=2000, enable_idempotence=True, message_timeout_ms=120_000)
     try:
         load.reach(1000)
         nodes.kill_all()

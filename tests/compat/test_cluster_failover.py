@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from tests.compat.load import PARTITIONS, Load
 
 pytestmark = pytest.mark.timeout(240)
 NOT_LEADER, TIMED_OUT, FENCED = 6, 7, 74
+_producer_ids = itertools.count(1_000_000_000)  # far from those that nodes give out
 
 
 @contextmanager
@@ -89,10 +91,12 @@ def next_answer(connection: wire.Connection) -> wire.Reader:
 
 
 def taken_at(connection: wire.Connection, topic: str, value: bytes) -> int:
-    """Write to a new leader, which may not know of its office as soon as its metadata says so; the offset."""
+    """Write to a new leader, which may not know of its office as soon as its metadata says so; the offset. It is
+    written once, however often that takes."""
+    batch = wire.record_batch([value], state=wire.ProducerState(next(_producer_ids), 0, 0))
 
     def look() -> int | None:
-        (result,) = wire.produce(connection, {topic: [0]}, wire.record_batch([value]))
+        (result,) = wire.produce(connection, {topic: [0]}, batch)
         assert result.error in (0, NOT_LEADER)
         return result.offset if result.error == 0 else None
 
@@ -105,7 +109,7 @@ def test_a_leader_that_was_frozen_acknowledges_nothing_that_is_not_kept(cluster:
     topic = replicated_topic(cluster)
     old = cluster.leader_of(topic)
     with cluster.nodes[old].connect(60) as connection:
-        wire.produce(connection, {topic: [0]}, wire.record_batch([b"before"]))
+        assert taken_at(connection, topic, b"before") == 0
         cluster.pause(old)
         connection.send(produce_frame(topic, b"to the old leader", acks))
         new = cluster.leader_of(topic, besides=[old])
@@ -132,14 +136,17 @@ def test_what_a_frozen_leader_shows_is_not_ahead_of_the_cluster(cluster: Cluster
     topic = replicated_topic(cluster)
     old = cluster.leader_of(topic)
     with cluster.nodes[old].connect(60) as connection:
-        wire.produce(connection, {topic: [0]}, wire.record_batch([b"before"]))
+        assert taken_at(connection, topic, b"before") == 0
         cluster.pause(old)
         connection.send(wire.request(wire.FETCH, 4, 9, wire.fetch_body(topic, 0, 0)))
         new = cluster.leader_of(topic, besides=[old])
-        confluent.send(cluster, topic, [b"after"], socket_timeout_ms=2000)
+        confluent.send(cluster, topic, [b"after"], socket_timeout_ms=2000, enable_idempotence=True)
         assert cluster.leader_of(topic, besides=[old]) == new
         cluster.resume(old)
-        error, high_watermark, records = wire.fetched(next_answer(connection))
+        try:
+            error, high_watermark, records = wire.fetched(next_answer(connection))
+        except wire.Closed:
+            error, high_watermark, records = NOT_LEADER, -1, b""
     if error == 0:
         assert high_watermark <= 1
         assert b"before" in records and b"after" not in records

@@ -13,7 +13,8 @@ from tests.compat.clusters import Cluster, until
 from tests.compat.conftest import cluster_flavour, on_kafka, replicated_topic
 from tests.compat.toolchains import kafka_tool
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(400)]
+# The jars may have to be fetched first.
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 TOOLS = "org.apache.kafka.tools"
 
 
@@ -39,6 +40,10 @@ def members(cluster: Cluster) -> tuple[list[int], list[int]]:
     lines = [line for line in status.splitlines() if line.startswith("Current")]
     voters, observers = ([int(one) for one in re.findall(r'"id": (\d+)', line)] for line in lines)
     return voters, observers
+
+
+def await_all_voting(cluster: Cluster) -> None:
+    until(lambda: members(cluster) == ([1, 2, 3], []), 60, lambda: f"three voters: {members(cluster)}")
 
 
 def directory_id(cluster: Cluster, node: int) -> str:
@@ -69,12 +74,12 @@ def test_controllers_go_and_come_back(own_cluster: Cluster) -> None:
     leader = cluster.controller()
     rest = [node for node in (1, 2, 3) if node != leader]
     take_out(cluster, leader)
-    assert members(cluster) == (rest, [leader])
-    assert cluster.controller() in rest
+    until(lambda: members(cluster) == (rest, [leader]), 60, lambda: f"a voter less: {members(cluster)}")
+    until(lambda: cluster.controller() in rest, 60, "a controller that still votes")
     assert confluent.send(cluster, topic, [b"without"]) == [0]
     replicated_topic(cluster)  # on all three: who votes no more is still a broker
     bring_back(cluster, leader)
-    assert members(cluster) == ([1, 2, 3], [])
+    await_all_voting(cluster)
 
     lost = next(node for node in rest if node != cluster.controller())
     take_out(cluster, lost)
@@ -82,7 +87,7 @@ def test_controllers_go_and_come_back(own_cluster: Cluster) -> None:
     shutil.rmtree(cluster.folder / f"node{lost}" / "data")
     cluster.start([lost])
     bring_back(cluster, lost)
-    assert members(cluster) == ([1, 2, 3], [])
+    await_all_voting(cluster)
     cluster.await_in_sync({topic: 1}, 3)
 
     other = next(node for node in (1, 2, 3) if node not in (lost, cluster.controller()))

@@ -48,7 +48,7 @@ def write_kafka_python(node: Server, topic: str, codec: str) -> None:
 
 def read_kafka_python(node: Server, topic: str) -> list[Row]:
     client = kafka.KafkaConsumer(
-        bootstrap_servers=node.bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=5000
+        bootstrap_servers=node.bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=30_000
     )
     client.assign([TopicPartition(topic, 0)])
     found = [(record.key, record.value) for _, record in zip(ROWS, client)]

@@ -12,7 +12,8 @@ from odradek.jepsen.db.kafka_jars import JarsMissing, kafka_classpath, missing_t
 from odradek.node.config.environment import CLUSTER_ID, settings_from_environment
 from odradek.node.config.properties import parse_properties
 
-pytestmark = pytest.mark.clients
+# The jars may have to be fetched first.
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 
 VARIABLES = {
     "KAFKA_NODE_ID": "1",

@@ -20,6 +20,7 @@ from odradek.storage.log_config import LogConfig
 from odradek.storage.log_dirs import LogDirs
 from odradek.storage.os_disk import OsDisk
 
+pytestmark = pytest.mark.timeout(1200)  # the jars may have to be fetched first
 NOW_MS = 1_700_000_000_000
 TOPIC_ID = bytes(range(16))
 CONFIG = LogConfig(segment_bytes=40_000, index_interval_bytes=1000)

@@ -12,7 +12,8 @@ from tests.compat.conftest import CreateTopic
 from tests.compat.servers import Server
 from tests.compat.toolchains import kafka_tool
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
+# The jars may have to be fetched first.
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 TOOLS = "org.apache.kafka.tools"
 GROUPS = f"{TOOLS}.consumer.group.ConsumerGroupCommand"
 

@@ -137,6 +137,7 @@ def test_kills_while_replicas_move_leave_one_whole_log_of_each(node: Server) -> 
 
 
 @pytest.mark.clients
+@pytest.mark.timeout(1200)  # the jars may have to be fetched first
 def test_kafkas_tool_moves_a_replica(node: Server) -> None:
     topic = create_topic(node, 1)
     confluent.send(node, topic, [b"1", b"2"])

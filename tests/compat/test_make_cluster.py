@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.compat import wire
-from tests.compat.clusters import Cluster, until
+from tests.compat.clusters import Cluster, make_topic, until
 from tests.compat.conftest import cluster_flavour, on_kafka
 
 from odradek.node.config import NodeConfig, load_config
@@ -53,7 +52,7 @@ def test_three_nodes_live_and_end_together(tmp_path: Path) -> None:
         os.kill(pids[2], signal.SIGKILL)
         until(lambda: "ended with status -9" in output.read_text(), 30, output.read_text)
         with cluster.nodes[1].connect(60) as connection:
-            assert wire.create_topics(connection, {"goes-on": 1}, replication=2)["goes-on"][0] == 0
+            make_topic(connection, "goes-on", replication=2)
         program.terminate()
         assert program.wait(40) == 0
     finally:

@@ -31,7 +31,7 @@ class Reader:
         self.subscribe = Subscribe(topics=[topic], group_id=group, instance_id=str(uuid.uuid4()))
         self.count = count
         self.seen: set[bytes] = set()
-        self.is_leaving = False
+        self.is_leaving = self.is_dealing = False
         self.requests: queue.SimpleQueue[ConsumeRequest | None] = queue.SimpleQueue()
 
     def consume(self, address: str) -> None:
@@ -41,11 +41,12 @@ class Reader:
         try:
             with grpc.insecure_channel(address, OPTIONS) as channel:
                 for response in RecordServiceStub(channel).Consume(iter(requests.get, None)):
-                    if not response.HasField("records") or self.is_leaving:
-                        continue  # what is not acknowledged, another member of the group gets
-                    requests.put(self.process(response.records))
-                    if len(self.seen) >= self.count:
-                        self.leave()
+                    self.is_dealing = True  # what is done now is acknowledged, whatever signal comes
+                    if response.HasField("records") and not self.is_leaving:
+                        requests.put(self.process(response.records))
+                    self.is_dealing = False
+                    if self.is_leaving or len(self.seen) >= self.count:
+                        self.leave()  # what is not acknowledged, another member of the group gets
         finally:
             requests.put(None)  # nobody reads this queue any more
 
@@ -62,9 +63,10 @@ class Reader:
         return ConsumeRequest(acknowledge=Acknowledge(records=done), credit=credit)
 
     def leave(self) -> None:
-        """Half-close the stream: the node commits what was acknowledged, and ends it."""
+        """Half-close the stream, when no records are in hand: the node commits what was acknowledged, and ends it."""
         self.is_leaving = True
-        self.requests.put(None)
+        if not self.is_dealing:
+            self.requests.put(None)
 
 
 def main(addresses: list[str], topic: str, group: str, count: float) -> None:
