@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.doors import streams
 from tests.doors.api_door import GrpcCarrier
 from tests.doors.conftest import SETTINGS, NewTopic, NodeInside, nothing_is_left
 from tests.doors.door import Door, batch_of, values
@@ -181,8 +182,6 @@ async def test_without_credit_nothing_is_read(
 def _start() -> record_pb2.Position:
     return record_pb2.Position(edge=record_pb2.EDGE_EARLIEST)
 
-    return record_pb2.Position(edge=record_pb2.EDGE_EARLIEST)
-
 
 # -- streams with nothing to read
 
@@ -202,7 +201,8 @@ async def open_idle(carriers: list[GrpcCarrier], count: int) -> list[GrpcWire]:
     return wires
 
 
-async def test_ten_thousand_idle_streams(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+async def test_ten_thousand_idle_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They cost little, leave nothing behind, wake up together, and hear of the end."""
     gc.freeze()
     node = await NodeOutside.start(tmp_path)
@@ -222,6 +222,7 @@ async def test_ten_thousand_idle_streams(tmp_path: Path) -> None:
     await send(door, "t", 1)
     woken = await asyncio.gather(*(wire.read() for wire in wires))
     assert all(one is not None and one.WhichOneof("event") == "records" for one in woken)
+    monkeypatch.setattr(streams, "PATIENCE_S", 120)  # each waits for all the others
     node.process.send_signal(signal.SIGTERM)
     endings = await asyncio.gather(*(StreamReader(wire).ending() for wire in wires))
     assert Counter(one and one.status for one in endings) == {"UNAVAILABLE": IDLE_STREAMS}

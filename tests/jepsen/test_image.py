@@ -65,8 +65,16 @@ class Writer:
         self.process.kill()
         self.process.wait()
 
+    def tells(self, at_least: int) -> int:
+        """Until it has said that so many are safe; returns how many."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if (safe := int(line)) >= at_least:
+                return safe
+        raise AssertionError("the writer ended by itself")
+
     def told(self) -> list[int]:
-        """The numbers up to which it said that all is safe."""
+        """What else it said before its end."""
         assert self.process.stdout is not None
         return [int(line) for line in self.process.stdout if line.endswith("\n")]
 
@@ -97,11 +105,10 @@ def _records(log: Path) -> list[bytes]:
 def test_a_power_cut_takes_what_was_not_synced_and_nothing_else(image: LoopImage, torn: bool) -> None:
     writer = Writer(image)
     with contextlib.closing(writer.process.stdout or sys.stdin):
-        time.sleep(0.3)
+        safe = writer.tells(at_least=10_000)
         told = Supply(identity=inode if torn else None).cut([cast(Node, writer)], Random(5))
-        safe = writer.told()[-1]
+        safe = [safe, *writer.told()][-1]
     found = _records(writer.data / "log")
-    assert safe > 1000
     assert found[:safe] == [b"%16d" % number for number in range(1, safe + 1)]
     if torn:
         assert cast(int, told["1"]["lost"]) >= cast(int, told["1"]["restored"])

@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+from tests.compat.servers import quiet_ports
 
 from odradek.proto.kafka.errors import ErrorCode
 from odradek.proto.kafka.record_batch import Record, iter_records, parse_header
@@ -60,7 +61,9 @@ class FakeNode:
             server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(f"odradek.v1.{service}", handlers),)
             )
-        self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+        if not self.port:
+            (self.port,) = quiet_ports(1)  # nobody takes it while the node is stopped
+        server.add_insecure_port(self.address)
         await server.start()
         self._server = server
 

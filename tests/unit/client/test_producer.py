@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic_ns
 from typing import Any
 
 import grpc
@@ -176,15 +177,36 @@ async def test_what_may_be_written_is_not_written_under_another_identity() -> No
         assert log.values() == [b"0", b"1"]
 
 
-async def test_what_cannot_be_delivered_times_out() -> None:
+class Clock:
+    """The clock of producers: the real one, and what a test adds to it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.added_ms = 0
+        monkeypatch.setattr("odradek.client.producer.monotonic_ns", lambda: self.now_ms() * 1_000_000)
+        monkeypatch.setattr("odradek.client.producer_sender.steady_ms", self.now_ms)
+
+    def now_ms(self) -> int:
+        return monotonic_ns() // 1_000_000 + self.added_ms
+
+
+async def test_what_cannot_be_delivered_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
     async with (
         a_log() as (log, node),
-        Producer(node.address, linger_ms=0, delivery_timeout_ms=1_500) as producer,
+        Producer(node.address, linger_ms=0, delivery_timeout_ms=120_000) as producer,
     ):
+
+        async def before(request: pb.ProduceRequest, context: Any) -> None:
+            # By a real clock the time could end while a request is under way, and then nobody knows.
+            if len(log.requests) == 2:
+                clock.added_ms = 200_000
+
+        log.before = before
         log.refusals = ["NOT_ENOUGH_REPLICAS"] * 1000
         with pytest.raises(DeliveryTimeoutError, match="NOT_ENOUGH_REPLICAS") as caught:
             await producer.publish("t", b"0")
         assert not caught.value.is_unknown
+        assert len(log.requests) == 2
         log.refusals = []
         assert (await producer.publish("t", b"1")).offset == 0
 
@@ -192,7 +214,7 @@ async def test_what_cannot_be_delivered_times_out() -> None:
 async def test_a_node_that_says_nothing_times_out_and_nobody_knows() -> None:
     async with (
         a_log() as (log, node),
-        Producer(node.address, linger_ms=0, delivery_timeout_ms=1_500) as producer,
+        Producer(node.address, linger_ms=0, delivery_timeout_ms=4_000) as producer,
     ):
         silent = asyncio.Event()
 

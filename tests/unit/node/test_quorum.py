@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import wraps
 from random import Random
+from typing import Any
 
 import pytest
+from tests.unit.raft.raft_cluster import run
 
 from odradek.node.config import ConfigError, NodeConfig
 from odradek.node.ports import Address, Batch, NodePorts, system_ports
 from odradek.node.quorum import Quorum
 from odradek.raft.core.quorum import Configuration
 from odradek.storage.memory_disk import MemoryDisk
+
+
+def in_virtual_time(story: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A busy machine is no reason to elect another leader."""
+
+    @wraps(story)
+    def test() -> None:
+        run(story())
+
+    return test
 
 
 class Network:
@@ -100,6 +113,7 @@ def made(network: Network, node_id: int, voters: int, controller_port: int = 190
     )
 
 
+@in_virtual_time
 async def test_alone_everything_is_led_here_at_once() -> None:
     quorum = made(Network(), 1, 1)
     assert quorum.is_alone
@@ -110,6 +124,7 @@ async def test_alone_everything_is_led_here_at_once() -> None:
     await quorum.stop()
 
 
+@in_virtual_time
 async def test_the_metadata_is_current_once_what_was_committed_before_is_applied() -> None:
     network = Network()
     quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
@@ -127,6 +142,7 @@ async def test_the_metadata_is_current_once_what_was_committed_before_is_applied
         await quorum.stop()
 
 
+@in_virtual_time
 async def test_shards_come_to_their_nodes() -> None:
     network = Network()
     quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
@@ -141,6 +157,7 @@ async def test_shards_come_to_their_nodes() -> None:
         await quorum.stop()
 
 
+@in_virtual_time
 async def test_a_shard_is_not_given_back_to_a_node_that_has_just_returned() -> None:
     network = Network()
     quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
@@ -164,6 +181,7 @@ async def test_a_shard_is_not_given_back_to_a_node_that_has_just_returned() -> N
         await quorum.stop()
 
 
+@in_virtual_time
 async def test_a_node_that_will_stop_hands_over_what_it_leads() -> None:
     network = Network()
     quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
@@ -179,6 +197,7 @@ async def test_a_node_that_will_stop_hands_over_what_it_leads() -> None:
         await quorum.stop()
 
 
+@in_virtual_time
 async def test_a_voter_is_taken_out_and_comes_back_in_all_groups() -> None:
     network = Network()
     quorums = [made(network, node_id, 3) for node_id in (1, 2, 3)]
@@ -221,6 +240,7 @@ async def test_a_voter_is_taken_out_and_comes_back_in_all_groups() -> None:
         await quorum.stop()
 
 
+@in_virtual_time
 async def test_an_address_that_cannot_be_had_is_named() -> None:
     quorum = made(Network(), 1, 3, controller_port=1)
     with pytest.raises(ConfigError, match="cannot listen on h:1: Permission denied"):

@@ -1,8 +1,9 @@
 """Transports over real sockets: free ports, a record of what they say, and nodes that are started and stopped."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Sequence
+
+from tests.compat.servers import quiet_ports
 
 from odradek.raft.core.messages import Heartbeat, Message
 from odradek.raft.greeting import Address
@@ -14,14 +15,8 @@ LIMITS = TransportLimits(retry_first_ms=10, retry_max_ms=50)
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Such that nobody takes them before they are bound, or while their node is down."""
+    return quiet_ports(count)
 
 
 def addresses(*node_ids: int) -> dict[int, Address]:

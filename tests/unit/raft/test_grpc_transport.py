@@ -15,6 +15,7 @@ import uvloop
 from tests.unit.raft.grpc_kit import LIMITS, LOOPBACK, Node, Record, addresses
 from tests.unit.raft.raft_cluster import SETTINGS, Journal, new_disk
 
+from odradek.raft.core.config import RaftConfig
 from odradek.raft.core.messages import Heartbeat, Message, SnapshotChunk
 from odradek.raft.core.quorum import Configuration
 from odradek.raft.greeting import Address
@@ -344,6 +345,10 @@ class Told(Journal):
         await self._record.until(lambda: self.items[-1:] == [data])
 
 
+#: A leader is to be one still when it is asked, also where this process has to wait for a processor.
+STEADY = replace(SETTINGS, raft=RaftConfig(election_timeout_ms=2_000))
+
+
 class Member:
     """A consensus node with its transport; the disk outlives it."""
 
@@ -354,7 +359,7 @@ class Member:
         self.transport = GrpcTransport(
             node_id, lambda: "abc", peers, self._receive, self._lost, self.record.on_found, LIMITS
         )
-        self.host = RaftHost(node_id, disk, "data/raft", transport=self.transport, settings=SETTINGS)
+        self.host = RaftHost(node_id, disk, "data/raft", transport=self.transport, settings=STEADY)
 
     def _receive(self, batch: Sequence[tuple[int, Message]]) -> None:
         self.host.receive(batch)

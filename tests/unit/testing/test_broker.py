@@ -8,11 +8,13 @@ import logging
 import os
 import signal
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.compat.servers import HOST, quiet_ports
 
 from odradek.client import (
     InvalidRequestError,
@@ -28,6 +30,7 @@ from odradek.testing import Broker
 from odradek.testing.broker import DEFAULTS, settings_as_text
 
 WAIT_S = 20
+LOOK_S = 0.05
 
 
 async def ask(broker: Broker, key: ApiKey, request: Any, version: int) -> Any:
@@ -196,8 +199,34 @@ async def test_a_port_that_is_taken_is_said() -> None:
 # -- its end
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+Held = tuple[int, set[threading.Thread], set[asyncio.Task[Any]]]
+NOTHING: Held = (0, set(), set())
+
+
+def held() -> Held:
+    """Descriptors, threads and tasks of this process."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), set(threading.enumerate()), asyncio.all_tasks()
+
+
+async def held_at_rest() -> Held:
+    """When two looks are equal: gRPC closes its sockets in threads of its own, after `close` has returned."""
+    last, now = None, held()
+    while now != last:
+        await asyncio.sleep(LOOK_S)
+        last, now = now, held()
+    return now
+
+
+async def left_since(before: Held) -> Held:
+    """What is held beyond that: as soon as nothing is, or after `WAIT_S`."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        count, threads, tasks = held()
+        left = max(0, count - before[0]), threads - before[1], tasks - before[2]
+        if left == NOTHING or time.monotonic() > deadline:
+            return left
+        await asyncio.sleep(LOOK_S)
 
 
 async def use(broker: Broker) -> None:
@@ -211,25 +240,23 @@ async def use(broker: Broker) -> None:
 async def test_nothing_is_left_when_it_ends(tmp_path: Path, on_disk: bool) -> None:
     async with Broker() as broker:  # what is made once for the process
         await use(broker)
-    gc.collect()
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     logged = logging.root.handlers[:], logging.root.level, logging.getLogger("odradek").handlers[:]
-    before = descriptors(), set(threading.enumerate()), asyncio.all_tasks()
+    before = await held_at_rest()
     nodes = []
     for number in range(3):
-        async with Broker(data=tmp_path / str(number) if on_disk else None) as broker:
+        data = tmp_path / str(number) if on_disk else None
+        port, grpc_port = quiet_ports(2)  # nobody takes them while the broker is down
+        async with Broker(data=data, port=port, grpc_port=grpc_port) as broker:
             await use(broker)
-            host, _, port = broker.bootstrap_servers.rpartition(":")
-            _, writer = await asyncio.open_connection(host, int(port))
+            _, writer = await asyncio.open_connection(HOST, port)
             broker.faults.delay("RecordService/Publish", seconds=1000)
             nodes.append(weakref.ref(broker._node))
             await broker.restart()
         writer.close()
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection(host, int(port))
-    await asyncio.sleep(0)
-    gc.collect()
-    assert (descriptors(), set(threading.enumerate()), asyncio.all_tasks()) == before
+            await asyncio.open_connection(HOST, port)
+    assert await left_since(before) == NOTHING
     assert [node() for node in nodes] == [None] * 3
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert logged == (logging.root.handlers, logging.root.level, logging.getLogger("odradek").handlers)
@@ -238,13 +265,10 @@ async def test_nothing_is_left_when_it_ends(tmp_path: Path, on_disk: bool) -> No
 async def test_nothing_is_left_of_a_start_that_fails() -> None:
     async with Broker(grpc=False) as broker:
         port = int(broker.bootstrap_servers.rpartition(":")[2])
-        gc.collect()
-        before = descriptors(), set(threading.enumerate()), asyncio.all_tasks()
+        before = await held_at_rest()
         with pytest.raises(ValueError, match="cannot listen"):
             await Broker(grpc=False, port=port).start()
-        await asyncio.sleep(0)
-        gc.collect()
-        assert (descriptors(), set(threading.enumerate()), asyncio.all_tasks()) == before
+        assert await left_since(before) == NOTHING
 
 
 async def test_a_call_that_waits_for_a_fault_does_not_hold_up_the_end() -> None:

@@ -91,7 +91,7 @@ async def test_a_call_knows_how_long_its_client_waits() -> None:
         await door.get(timeout_s=100)
         await door.get(timeout_s=None)
     bounded, unbounded = recorder.calls
-    assert 50_000 < bounded.timeout_ms(5) <= 100_000
+    assert 50_000 < bounded.timeout_ms(5) <= 102_000, "on the wire gRPC rounds up"
     assert unbounded.timeout_ms(5) == 5
 
 
@@ -126,7 +126,10 @@ async def test_a_bug_costs_its_call(caplog: pytest.LogCaptureFixture) -> None:
 async def test_a_client_that_does_not_wait_any_longer_ends_the_work() -> None:
     recorder = Recorder(waits=True)
     async with serving(Scripted(recorder)) as door:
-        assert (await refusal(door.get(timeout_s=0.05))).status == "DEADLINE_EXCEEDED"
+        for timeout_s in (0.05, 0.5, 5.0):  # it may give up before its call has arrived
+            assert (await refusal(door.get(timeout_s=timeout_s))).status == "DEADLINE_EXCEEDED"
+            if recorder.began.is_set():
+                break
         await soon(recorder.cancelled)
 
 

@@ -56,6 +56,13 @@ async def closed(reader: asyncio.StreamReader) -> bool:
         return True
 
 
+async def came(listener: Listener, count: int) -> None:
+    """Until it has counted so many bytes."""
+    async with asyncio.timeout(20):
+        while listener.bytes_in < count:  # noqa: ASYNC110  (nobody tells)
+            await asyncio.sleep(0.001)
+
+
 async def test_frames_of_any_size_come_through() -> None:
     async with listening(ConnectionLimits(10, 10, -1, 10_000_000)) as (listener, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
@@ -71,7 +78,7 @@ async def test_a_busy_session_is_given_no_more_until_it_resumes() -> None:
     async with listening(ConnectionLimits(10, 10, -1, 1000)) as (listener, handlers):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(frame(b"wait") + frame(b"after"))
-        await asyncio.sleep(0.02)
+        await came(listener, 17)
         handlers[0].connection.resume()
         assert await asyncio.wait_for(reader.readexactly(9), 10) == frame(b"after")
         writer.close()
@@ -164,10 +171,7 @@ async def test_an_answer_that_comes_later_is_counted_too() -> None:
     async with listening(ConnectionLimits(10, 10, -1, 1000)) as (listener, handlers):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(frame(b"wait"))
-        for _ in range(10_000):
-            if listener.bytes_in:
-                break
-            await asyncio.sleep(0.001)
+        await came(listener, 8)
         handlers[0].connection.write([b"abc", memoryview(b"de")])
         assert await asyncio.wait_for(reader.readexactly(5), 10) == b"abcde"
         assert listener.bytes_out == 5

@@ -97,7 +97,7 @@ async def test_a_node_nobody_knows_and_one_that_does_not_listen() -> None:
             await peers.request(8, heartbeat(1), 1, 100)
     closed = Peers(lambda node_id: ("127.0.0.1", 1))
     with pytest.raises(PeerUnavailableError, match=r"127\.0\.0\.1:1"):
-        await closed.request(1, heartbeat(1), 1, 100)
+        await closed.request(1, heartbeat(1), 1, 5_000)
     assert not await closed.is_listening(1)
 
 
