@@ -273,15 +273,18 @@ class Consumer:
 
     async def _outcome(self, promise: asyncio.Future[int] | asyncio.Future[None]) -> None:
         """Wait for a promise, or for the end of all streams."""
-        while not promise.done():
-            if self._stream is not None and self._stream.failure is not None:
-                raise self._stream.failure
-            waiting = asyncio.ensure_future(self._wait(None))
-            try:
-                await asyncio.wait([promise, waiting], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                waiting.cancel()
-        promise.result()
+        try:
+            while not promise.done():
+                if self._stream is not None and self._stream.failure is not None:
+                    raise self._stream.failure
+                waiting = asyncio.ensure_future(self._wait(None))
+                try:
+                    await asyncio.wait([promise, waiting], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waiting.cancel()
+            promise.result()
+        finally:
+            promise.cancel()  # of one that is not kept yet nobody will hear how it ended
 
     async def _call_back(self) -> None:
         try:

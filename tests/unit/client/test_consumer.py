@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -247,6 +248,11 @@ async def test_what_is_final_ends_everything(
             await consumer.poll()
         with pytest.raises(cls):
             await commit
+        unheard: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    del commit, consumer, end
+    gc.collect()
+    assert unheard == []
 
 
 async def test_closing_ends_the_iteration() -> None:
