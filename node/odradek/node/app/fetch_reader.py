@@ -82,6 +82,9 @@ class FetchReader:
                 diverged.diverging = (epoch, end_offset)
                 return diverged
         if not log.log_start_offset <= offset <= log.log_end_offset:
+            if offset > log.log_end_offset and command.replica_id < 0 and not self._replicas.is_lease_held:
+                # There may be another leader, and more than ends here; a consumer would begin anew.
+                return FetchedPartition(asked, ErrorCode.NOT_LEADER_OR_FOLLOWER)
             out_of_range = FetchedPartition(asked, ErrorCode.OFFSET_OUT_OF_RANGE)
             out_of_range.log_start_offset = log.log_start_offset
             return out_of_range

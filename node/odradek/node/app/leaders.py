@@ -49,6 +49,12 @@ class Leaders:
         place = self._image().partition(topic, partition)
         return None if place is None or place.leader < 0 else place.leader
 
+    def leader_epoch_of(self, topic: str, partition: int) -> int:
+        """What a fetch names, so that no node answers that takes another one for the leader: one that is behind would
+        say that an offset does not exist. -1: there is no such partition."""
+        place = self._image().partition(topic, partition)
+        return -1 if place is None else place.leader_epoch
+
     async def produce(
         self,
         context: RequestContext,

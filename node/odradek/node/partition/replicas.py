@@ -183,6 +183,11 @@ class Replicas:
             error = ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
             self._fail_waiters_soon(partition, partition.produce_waiters.clear(), error)
 
+    @property
+    def is_lease_held(self) -> bool:
+        """Whether nobody can have taken the place of this node."""
+        return self._lease.is_held()
+
     # -- what happens to a partition
 
     def append(

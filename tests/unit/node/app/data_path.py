@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tests.unit.node.partition.cluster import Held
+
 from odradek.node.app.context import RequestContext
 from odradek.node.app.fetch import FetchCommand, FetchedPartition, FetchResult, FetchService
 from odradek.node.app.list_offsets import ListOffsetsService
@@ -89,7 +91,10 @@ class World:
             self.disk, paths, self._soon.append, flusher=self._flusher, on_log_dir_failure=self._failed
         )
         self.dirs.start(NOW_MS)
-        self.replicas = Replicas(1, self.topics, self.dirs, lambda: NOW_MS, self._soon.append)
+        self.lease = Held()
+        self.replicas = Replicas(
+            1, self.topics, self.dirs, lambda: NOW_MS, self._soon.append, lease=self.lease
+        )
         self.produces = ProduceService(self.replicas, lambda: NOW_MS, self._bell)  # type: ignore[arg-type]  # a Bell
         ids = iter(range(1, 1000))
         sessions = FetchSessions(10, 1000, lambda: next(ids))

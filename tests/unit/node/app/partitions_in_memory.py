@@ -68,6 +68,7 @@ class PartitionsInMemory:
             (topic, index): PartitionInMemory() for topic, count in counts.items() for index in range(count)
         }
         self.leaders: dict[tuple[str, int], int | None] = dict.fromkeys(self.partitions, NODE)
+        self.leader_epochs = dict.fromkeys(self.partitions, 3)
         self.faults: list[Fault | None] = []
         self.fetch_errors: dict[tuple[str, int], ErrorCode] = {}
         self.look_up_errors: list[ErrorCode] = []
@@ -80,6 +81,9 @@ class PartitionsInMemory:
 
     def leader_of(self, topic: str, partition: int) -> int | None:
         return self.leaders.get((topic, partition))
+
+    def leader_epoch_of(self, topic: str, partition: int) -> int:
+        return self.leader_epochs.get((topic, partition), -1)
 
     async def produce(
         self,
@@ -139,6 +143,8 @@ class PartitionsInMemory:
             error = self.fetch_errors.pop(key, ErrorCode.NONE)
             if partition is None:
                 error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            elif one.current_leader_epoch != self.leader_epochs[key]:
+                error = ErrorCode.FENCED_LEADER_EPOCH
             elif not partition.start <= one.fetch_offset <= partition.end:
                 error = ErrorCode.OFFSET_OUT_OF_RANGE
             answer = FetchedPartition(one, error)

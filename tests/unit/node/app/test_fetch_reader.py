@@ -99,6 +99,17 @@ def test_a_follower_out_of_range_or_diverging_has_told_nothing() -> None:
     assert answer.diverging == (0, 5) and not followers.heard
 
 
+def test_a_node_that_may_have_been_replaced_does_not_know_what_there_is_not() -> None:
+    """A consumer would begin anew at an offset that another leader, which has more, would not have refused."""
+    world, reader, _ = led()
+    assert read(reader, at(6)).error.name == "OFFSET_OUT_OF_RANGE"
+    world.lease.held = False
+    assert read(reader, at(6)).error.name == "NOT_LEADER_OR_FOLLOWER"
+    assert read(reader, at(6, epoch=0), replica_id=2).error.name == "OFFSET_OUT_OF_RANGE"
+    assert read(reader, at(-1)).error.name == "OFFSET_OUT_OF_RANGE", "no leader has that"
+    assert read(reader, at(0)).error.name == "NONE"
+
+
 def test_a_throttled_follower_gets_nothing_and_is_told_that_there_is_something() -> None:
     _, reader, _ = led()
     reader.throttle = throttle = Throttle()

@@ -25,7 +25,7 @@ ASKED = [FetchPartition("t", bytes(16), 1, 5, 100)]
 class Image:
     def partition(self, topic: str, index: int) -> Any:
         leader = LEADERS.get((topic, index))
-        return None if leader is None else SimpleNamespace(leader=leader)
+        return None if leader is None else SimpleNamespace(leader=leader, leader_epoch=9)
 
 
 class Here:
@@ -83,6 +83,7 @@ async def test_here_and_elsewhere() -> None:
     assert (await world.leaders.list_offset("t", 0, -1, 0)).offset == 7
     assert (await world.leaders.list_offset("t", 1, -1, 0)).offset == 8
     assert [world.leaders.leader_of("t", at) for at in range(4)] == [1, 2, None, None]
+    assert [world.leaders.leader_epoch_of("t", at) for at in range(4)] == [9, 9, 9, -1]
     how = {"max_bytes": 100, "max_wait_ms": 50, "isolation_level": 1}
     world.leaders.fetch_here(CONTEXT, ASKED, **how)
     command = world.here.asked[-1]

@@ -335,10 +335,18 @@ class Consumer:
             if not self._lanes.is_asked(leader, one.key):
                 incomplete.add(leader)
         # A fetch that waits for the other partitions of its leader may wait long: it is asked anew, for all of them.
+        epoch_of = self._around.leaders.leader_epoch_of
         self._lanes.fetch(
             {
                 leader: [
-                    FetchPartition(one.topic, _NO_TOPIC_ID, one.index, one.position, LANE_BYTES_MAX)
+                    FetchPartition(
+                        one.topic,
+                        _NO_TOPIC_ID,
+                        one.index,
+                        one.position,
+                        LANE_BYTES_MAX,
+                        epoch_of(one.topic, one.index),
+                    )
                     for one in readable[leader]
                 ]
                 for leader in sorted(incomplete)

@@ -16,7 +16,7 @@ HERE, THERE = 1, 2
 
 
 def asked(index: int, offset: int = 0) -> list[FetchPartition]:
-    return [FetchPartition("t", bytes(16), index, offset, 1000)]
+    return [FetchPartition("t", bytes(16), index, offset, 1000, 3)]
 
 
 def world() -> tuple[PartitionsInMemory, Lanes, list[None]]:
