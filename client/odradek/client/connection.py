@@ -151,7 +151,7 @@ class Connection:
 
         `is_repeatable=False`: a call whose connection broke when it may have been carried out already is not
         made again; only one that a node refused with UNAVAILABLE and a reason is. OdradekError: the last failure;
-        of a repeatable call whose last attempt the deadline cut off, what the one before it met.
+        of a repeatable call whose last attempt the deadline cut off, what an earlier one met.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_ms / 1000

@@ -134,21 +134,23 @@ class GroupsService:
         """The groups coordinated here. Filters ignore case; an empty filter lets everything through."""
         wanted_states = {state.strip().lower() for state in states}
         wanted_types = {kind.strip().lower() for kind in types}
-        found = ListedGroups(ErrorCode.NONE, [], [])
+        error = ErrorCode.NONE
+        groups: list[GroupListing] = []
+        shards: list[int] = []
         for number, shard in enumerate(self._runtime.read_all()):
             if shard is ErrorCode.NOT_COORDINATOR:
                 continue  # another node lists these
             if isinstance(shard, ErrorCode):
-                found = found if found.error else found._replace(error=shard)
+                error = error or shard
                 continue
-            found.shards.append(number)
-            found.groups.extend(
+            shards.append(number)
+            groups.extend(
                 group
                 for group in shard.list_groups()
                 if (not wanted_states or group.state.lower() in wanted_states)
                 and (not wanted_types or group.group_type.lower() in wanted_types)
             )
-        return found
+        return ListedGroups(error, groups, shards)
 
     async def delete(self, group_ids: Iterable[str]) -> list[ErrorCode]:
         """One outcome per id, in order: NON_EMPTY_GROUP while it has members, GROUP_ID_NOT_FOUND if there is
